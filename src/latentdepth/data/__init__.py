@@ -1,0 +1,1 @@
+"""Data for training and measuring, read into one ``Sample``."""

@@ -1,0 +1,264 @@
+"""From photos to a dense prediction: the main path, in eight numbered stages.
+
+    1 fit to processing size and pad      2 encode              -> image latent
+    3 noise from (seed, member)           4 sample              -> latent
+    5 decode                              6 unpad               -> members
+    7 merge -> value, uncertainty         8 back to the image's size
+
+Knows no files but through ``images.read``; stages 2, 4 and 5 belong to the model and are the only network calls.
+Paper: Marigold (arXiv 2312.02145), figure 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from latentdepth.core import samplers
+from latentdepth.core.modality import Modality, depth_like, fit_size, normals, pad, resize, to_float
+from latentdepth.core.noise import generator, member_noise
+from latentdepth.core.types import Prediction, Quantity
+from latentdepth.models.diffusion import DiffusionModel, load_diffusion
+from latentdepth.models.source import resolve
+from latentdepth.options import PredictOptions, SamplerName
+
+DEFAULT_MODEL = "builtin:tiny-diffusion"
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+_BYTES_PER_PIXEL = 3000  # activations of a full-size VAE decoder at its widest layer, measured in bfloat16
+_EFFORT_BEST = {"steps": 4, "members": 10}
+
+
+class Predictor(Protocol):
+    """Whatever turns images into a prediction: a diffusion model, a student, someone else's network."""
+
+    modality: Modality
+
+    def __call__(self, images: Float[Tensor, "n 3 h w"], options: PredictOptions) -> Prediction:
+        """``images`` in [0, 1], all of one size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Options with every None filled in, from the effort dial and the model's facts."""
+
+    steps: int
+    members: int
+    resolution: int
+    sampler: SamplerName
+    seed: int
+    match_input: bool
+    batch: int | None
+
+
+class DiffusionPredictor:
+    """A latent diffusion model as a ``Predictor``. Results depend on (image, options) alone, never on batching."""
+
+    def __init__(self, model: DiffusionModel, name: str) -> None:
+        self.model, self.name = model, name
+        facts = model.facts
+        if facts.modality == "normals":
+            self.modality = normals()
+        else:
+            self.modality = depth_like(
+                Quantity(facts.modality),
+                scale_invariant=facts.scale_invariant,
+                shift_invariant=facts.shift_invariant,
+            )
+
+    def describe(self) -> dict[str, str | int | float | bool]:
+        """What is known about the model, in printable words."""
+        facts = self.model.facts
+        parameters = sum(p.numel() for net in (self.model.unet, self.model.vae) for p in net.parameters())
+        return {
+            "model": self.name,
+            "predicts": str(self.modality.kind),
+            "parameters": parameters,
+            "default steps": facts.steps,
+            "default resolution": facts.resolution,
+            "sampler": facts.sampler,
+            "network output": self.model.schedule.prediction_type,
+            "spacing": self.model.schedule.spacing,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+        }
+
+    def plan(self, options: PredictOptions) -> Plan:
+        """Fill in what was left open. Raises ValueError for values out of range."""
+        facts = self.model.facts
+        effort = {"fast": {"steps": 1}, "best": _EFFORT_BEST}.get(options.effort or "normal", {})
+        fixed = {"steps": 1} if facts.sampler == "one_step" else {}
+        found = {"steps": facts.steps, "members": 1, "resolution": facts.resolution, **effort, **fixed}
+        for key in found:
+            asked = getattr(options, key)
+            found[key] = found[key] if asked is None else asked
+            least = 0 if key == "resolution" else 1
+            if found[key] < least:
+                raise ValueError(f"{key} is {found[key]}; allowed is {least} or more")
+        if options.batch is not None and options.batch < 1:
+            raise ValueError(f"batch is {options.batch}; allowed is 1 or more")
+        sampler = options.sampler or facts.sampler
+        if sampler == "one_step" and found["steps"] != 1:
+            raise ValueError(f"steps is {found['steps']}; the one_step sampler allows 1")
+        if facts.image_enters == "as_latent" and sampler != "one_step":
+            raise ValueError(f"sampler is {sampler}; this model takes the image itself as its input and allows one_step")
+        return Plan(**found, sampler=sampler, seed=options.seed, match_input=options.match_input, batch=options.batch)
+
+    def sampler(self, plan: Plan, members: list[int]) -> Callable[[samplers.Denoise, Tensor], Tensor]:
+        """Stage 4 as a function of (denoise, start noise)."""
+        schedule = self.model.schedule
+        if plan.sampler == "one_step":
+            return partial(_one_step, schedule=schedule, timestep=self.model.facts.timestep)
+        if plan.sampler == "ddim":
+            return partial(samplers.ddim, schedule=schedule, steps=plan.steps)
+
+        def lcm(denoise: samplers.Denoise, noise: Tensor) -> Tensor:
+            shape = (noise.shape[1], noise.shape[2], noise.shape[3])
+
+            def renoise(step: int) -> Tensor:
+                draws = [torch.randn(shape, generator=generator("lcm", plan.seed, k, step)) for k in members]
+                return torch.stack(draws).to(noise)
+
+            return samplers.lcm(denoise, noise, schedule, plan.steps, renoise=renoise)
+
+        return lcm
+
+    def start(self, plan: Plan, members: list[int], shape: tuple[int, int, int]) -> Float[Tensor, "e c hl wl"]:
+        """Stage 3: start noise, or zeros where the folder asks for them."""
+        if self.model.facts.start == "zeros":
+            return torch.zeros((len(members), *shape), device=self.model.device)
+        return member_noise(plan.seed, members, shape).to(self.model.device)
+
+    @torch.inference_mode()
+    def members(
+        self, image: Float[Tensor, "1 3 h w"], plan: Plan, noise: Float[Tensor, "e c hl wl"] | None = None
+    ) -> Float[Tensor, "1 e cv hp wp"]:
+        """Stages 1 to 6 for one image: every member's value at processing size. ``noise`` replaces stage 3."""
+        height, width = fit_size(image.shape[-2], image.shape[-1], plan.resolution)
+        fitted = resize(image * 2 - 1, (height, width))  # 1
+        padded = pad(fitted, self.model.stride)
+        image_latent = self.model.encode(padded)  # 2: once, for all members
+        decoded = []
+        batch = plan.batch or _members_at_once(self.model, padded.shape[-2] * padded.shape[-1])
+        for first in range(0, plan.members, batch):
+            wanted = list(range(first, min(first + batch, plan.members)))
+            shape = (image_latent.shape[1], image_latent.shape[2], image_latent.shape[3])
+            start = self.start(plan, wanted, shape) if noise is None else noise[wanted].to(self.model.device)  # 3
+            condition = image_latent.expand(len(wanted), -1, -1, -1)
+            latent = self.sampler(plan, wanted)(partial(_x0, self.model, condition), start)  # 4
+            picture = self.model.decode(latent)[..., :height, :width]  # 5, 6
+            decoded.append(self.modality.from_decoded(picture).float().cpu())
+        return torch.cat(decoded)[None]
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        images: Float[Tensor, "n 3 h w"],
+        options: PredictOptions | None = None,
+        *,
+        noise: Float[Tensor, "e c hl wl"] | None = None,
+    ) -> Prediction:
+        """Predict for ``images`` in [0, 1], all of one size; see the stages above. ``noise``: start of every member."""
+        plan = self.plan(options or PredictOptions())
+        images = to_float(images)
+        values, uncertainties = [], []
+        for image in images.split(1):
+            members = self.members(image, plan, noise)
+            if not bool(torch.isfinite(members).all()):
+                raise ValueError(
+                    f"{self.name} gave NaN or infinity in {self.model.dtype}; try --dtype float32 (or bfloat16)"
+                )
+            value, uncertainty = self.modality.merge(members) if plan.members > 1 else (members[:, 0], None)  # 7
+            size = (image.shape[-2], image.shape[-1])
+            if plan.match_input:  # 8
+                # no antialias: diffusers resizes back without, and results have to agree where images shrink too
+                value = self.modality.finish(resize(value, size, antialias=False))
+                uncertainty = None if uncertainty is None else resize(uncertainty, size, antialias=False)
+            values.append(value)
+            uncertainties += [] if uncertainty is None else [uncertainty]
+        return Prediction(
+            value=torch.cat(values),
+            kind=self.modality.kind,
+            uncertainty=torch.cat(uncertainties) if uncertainties else None,
+            made_with={
+                "model": self.name,
+                "steps": plan.steps,
+                "members": plan.members,
+                "resolution": plan.resolution,
+                "sampler": plan.sampler,
+                "seed": plan.seed,
+                "dtype": str(self.model.dtype).removeprefix("torch."),
+            },
+        )
+
+
+def _one_step(
+    denoise: samplers.Denoise, noise: Tensor, *, schedule: samplers.Schedule, timestep: int | None
+) -> Float[Tensor, "n c hl wl"]:
+    return samplers.one_step(denoise, noise, schedule, timestep=timestep)
+
+
+def _x0(model: DiffusionModel, condition: Tensor, x: Tensor, t: Tensor) -> Float[Tensor, "n c hl wl"]:
+    return model.x0(x, t, condition)
+
+
+def _members_at_once(model: DiffusionModel, pixels: int) -> int:
+    """As many members as a quarter of the free memory takes; the decoder's widest layer sets the cost."""
+    width = int(model.vae.config["block_out_channels"][0])
+    each = pixels * _BYTES_PER_PIXEL * width / 128 * torch.finfo(model.dtype).bits / 16
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+    else:
+        free = _free_memory()
+    return max(1, int(free / 4 / each))
+
+
+def _free_memory() -> int:
+    """Bytes of main memory that are free, where the system says (Linux); else a careful 2 GiB."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 2 * 1024**3
+
+
+def pick_device(device: Device = "auto") -> torch.device:
+    """``auto``: cuda, else mps, else cpu. Raises ValueError for a device that is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there.get(device, False):
+        raise ValueError(f"device is {device!r}; here are: {', '.join(k for k, v in there.items() if v)} (or auto)")
+    return torch.device(device)
+
+
+def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
+    """``auto``: float16 on mps, bfloat16 where the device computes in it, else float32. float16 is refused on a CPU."""
+    if dtype == "float16" and device.type == "cpu":
+        raise ValueError("dtype is float16 on a CPU, which computes it many times slower; take bfloat16 or float32")
+    if dtype != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+    if device.type == "mps":
+        return torch.float16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+def load(name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "auto") -> DiffusionPredictor:
+    """A predictor from ``builtin:NAME``, ``dir:PATH`` or ``hub:ORG/REPO[@REV]``.
+
+    Raises ValueError when the name, the folder, the device or the dtype won't do.
+    """
+    where = pick_device(device)
+    return DiffusionPredictor(load_diffusion(resolve(name), device=where, dtype=pick_dtype(dtype, where)), name)

@@ -1,0 +1,1 @@
+"""Training: one loop, and tasks that give it losses."""

@@ -1,0 +1,242 @@
+"""From nothing to the embedded model: autoencoder, image prior, depth, one folder in the full models' layout.
+
+    python -m latentdepth.train.embedded vae   --photos DIR --frames DIR
+    python -m latentdepth.train.embedded prior --photos DIR --frames DIR
+    python -m latentdepth.train.embedded depth --photos DIR --frames DIR [--pairs DIR --sources a b]
+    python -m latentdepth.train.embedded assemble
+
+Each stage resumes when the same command is given again. Paper: Marigold (arXiv 2312.02145).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+from torch import Tensor
+
+from latentdepth.core.noise import generator
+from latentdepth.core.schedule import Schedule, scaled_linear, zero_terminal_snr
+from latentdepth.core.types import Quantity
+from latentdepth.data.augment import crop_and_flip, photometric
+from latentdepth.data.sample import Sample, normalised
+from latentdepth.data.training import Pair, log_coded_pairs, manifest_pairs, photo_paths
+from latentdepth.models.diffusion import doubled_input
+from latentdepth.train.latents import ReadSample, encode, encode_views, latent_batches
+from latentdepth.train.loop import LoopConfig, train
+from latentdepth.train.tasks import Autoencode, Denoise
+
+SIZE = (192, 256)  # height, width of a training view
+PROMPT_WIDTH = 64
+PROMPT_TOKENS = 2
+
+
+@dataclass(frozen=True)
+class Build:
+    """Train one stage of the embedded diffusion model."""
+
+    stage: tyro.conf.Positional[Literal["vae", "prior", "depth", "assemble"]]
+    photos: Path | None = None
+    """Folder of photos without depth."""
+    frames: Path | None = None
+    """Folder of log-coded synthetic frames."""
+    pairs: Path | None = None
+    """Folder with manifest.jsonl of further RGB-D pairs; only rows that shipped weights may be trained on are read."""
+    sources: tuple[str, ...] = ()
+    """Which sources of ``pairs`` to train on; they must not be measured on afterwards."""
+    out: Path = Path("runs/tiny-diffusion")
+    minutes: float | None = None
+    """Stop after this long; the same command resumes."""
+    steps: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    views: int = 12
+    """Augmented views of each pair that are encoded before training."""
+    last_share: float = 0.4
+    """Share of depth-training samples at the last timestep, where one-step inference lives."""
+    without_prior: bool = False
+    """Ablation: start the depth stage from random weights."""
+
+
+def new_vae() -> AutoencoderKL:
+    """1.8 M parameters, 8x, 4 channels, no attention: full-resolution layers are what costs time on a CPU."""
+    return AutoencoderKL(
+        block_out_channels=(32, 48, 64, 96),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        norm_num_groups=16,
+        latent_channels=4,
+        mid_block_add_attention=False,
+    )
+
+
+def new_unet(in_channels: int) -> UNet2DConditionModel:
+    """13.3 M parameters; attention at the two lower resolutions, where it is cheap and sees the whole image."""
+    return UNet2DConditionModel(
+        in_channels=in_channels,
+        out_channels=4,
+        block_out_channels=(64, 128, 224),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=PROMPT_WIDTH,
+        attention_head_dim=32,
+        use_linear_projection=True,
+    )
+
+
+def schedule() -> Schedule:
+    """Stable Diffusion's betas with zero terminal SNR, v-prediction, trailing."""
+    return Schedule(zero_terminal_snr(scaled_linear()))
+
+
+def empty_prompt() -> Tensor:
+    """A fixed random stand-in for the embedded empty prompt: the network only needs a constant."""
+    return torch.randn(1, PROMPT_TOKENS, PROMPT_WIDTH, generator=generator("empty prompt"))
+
+
+def _photo_reader(path: Path) -> ReadSample:
+    def read() -> Sample:
+        image = torch.from_numpy(np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)
+        everywhere = torch.ones(1, *image.shape[-2:])
+        return Sample(image, everywhere, everywhere.bool())
+
+    return read
+
+
+def _pairs(build: Build) -> list[Pair]:
+    pairs = log_coded_pairs(build.frames) if build.frames else []
+    if build.pairs:
+        pairs += manifest_pairs(build.pairs, sources=build.sources, shipped_only=True)
+    if not pairs:
+        raise SystemExit("no RGB-D pairs: give --frames DIR (log-coded frames) or --pairs DIR --sources NAME ...")
+    return pairs
+
+
+def vae_batches(build: Build, batch: int, crop: int = 128) -> Callable[[int], Tensor]:
+    """Half photos and colour frames, half normalised depth maps as grey images; in [-1, 1]."""
+    pairs = _pairs(build)
+    photos = [_photo_reader(p) for p in (photo_paths(build.photos) if build.photos else [])] + [p.read for p in pairs]
+
+    def batches(step: int) -> Tensor:
+        draw = generator("vae batch", step)
+        rows = []
+        while len(rows) < batch:
+            depth = len(rows) % 2 == 1
+            pool = [p.read for p in pairs] if depth else photos
+            sample = pool[int(torch.randint(0, len(pool), (1,), generator=draw))]()
+            view = crop_and_flip(sample, crop, crop, draw, smallest=0.35)
+            if depth:
+                quantity = Quantity.DISPARITY if float(torch.rand((), generator=draw)) < 0.7 else Quantity.LOG_DEPTH
+                try:
+                    rows.append(normalised(view, quantity).expand(3, -1, -1))
+                except ValueError:  # a crop without range; draw another
+                    continue
+            else:
+                rows.append(photometric(view.image, draw) * 2 - 1)
+        return torch.stack(rows)
+
+    return batches
+
+
+def _loop(build: Build, *, steps: int, lr: float, **extra: float | int | bool) -> LoopConfig:
+    values = {"steps": build.steps or steps, "lr": build.lr or lr, "minutes": build.minutes, **extra}
+    return LoopConfig(**values)  # pyright: ignore[reportArgumentType]
+
+
+def load_vae(out: Path) -> tuple[AutoencoderKL, float]:
+    """The trained autoencoder and the scale that brings its latents to unit variance."""
+    vae = AutoencoderKL.from_pretrained(out / "vae" / "model").eval().to(memory_format=torch.channels_last)
+    return vae, float(json.loads((out / "vae" / "scale.json").read_text())["scaling_factor"])
+
+
+def train_vae(build: Build) -> None:
+    """Stage 1."""
+    torch.manual_seed(0)  # initial weights: modules have no generator argument
+    vae = new_vae().to(memory_format=torch.channels_last)
+    config = _loop(build, steps=900, lr=1.2e-3, warmup=50, ema=0.99, save_every=100)
+    batches = vae_batches(build, build.batch or 16)
+    train(config, Autoencode(vae), batches, build.out / "vae")
+    vae = AutoencoderKL.from_pretrained(build.out / "vae" / "model").eval()
+    latents = torch.cat([encode(vae, batches(10_000_000 + i), 1.0) for i in range(8)])
+    (build.out / "vae" / "scale.json").write_text(json.dumps({"scaling_factor": round(1 / float(latents.std()), 5)}))
+
+
+def train_prior(build: Build) -> None:
+    """Stage 2: the U-Net as an image generator on photos."""
+    if build.photos is None:
+        raise SystemExit("the prior stage needs --photos DIR")
+    vae, scale = load_vae(build.out)
+    readers = [_photo_reader(p) for p in photo_paths(build.photos)] + [p.read for p in _pairs(build)]
+    store = encode_views(
+        vae, scale, readers, build.out / "photo-latents.safetensors", quantity=None, views=1, size=SIZE, seed=1
+    )
+    torch.manual_seed(1)
+    task = Denoise(new_unet(4).to(memory_format=torch.channels_last), schedule(), empty_prompt(), multires_strength=0.0)
+    config = _loop(build, steps=500, lr=5e-4, save_every=100, seed=1)
+    train(config, task, latent_batches([store], [1.0], batch=build.batch or 32, seed=1, prior=True), build.out / "prior")
+
+
+def train_depth(build: Build) -> None:
+    """Stage 3: conv_in doubled, fine-tuned on synthetic depth by Marigold's protocol."""
+    vae, scale = load_vae(build.out)
+    by_source: dict[str, list[ReadSample]] = {}
+    for pair in _pairs(build):
+        by_source.setdefault(pair.source, []).append(pair.read)
+    stores = [
+        encode_views(
+            vae,
+            scale,
+            readers,
+            build.out / f"depth-latents-{source}.safetensors",
+            quantity=Quantity.DISPARITY,
+            views=build.views,
+            size=SIZE,
+            seed=2,
+        )
+        for source, readers in by_source.items()
+    ]
+    torch.manual_seed(2)
+    if build.without_prior:
+        unet = new_unet(8)
+    else:
+        unet = doubled_input(UNet2DConditionModel.from_pretrained(build.out / "prior" / "model"))
+    task = Denoise(
+        unet.to(memory_format=torch.channels_last), schedule(), empty_prompt(), last_share=build.last_share
+    )
+    config = _loop(build, steps=1700, lr=5e-4, save_every=100, seed=2)
+    weights = [float(len(readers)) for readers in by_source.values()]
+    batches = latent_batches(stores, weights, batch=build.batch or 32, seed=2, prior=False)
+    train(config, task, batches, build.out / ("depth-without-prior" if build.without_prior else "depth"))
+
+
+def assemble(build: Build) -> None:
+    """Stage 4: one folder in the full models' layout, float16 safetensors."""
+    from latentdepth.models.diffusion import DiffusionModel
+    from latentdepth.models.facts import Facts
+
+    vae, scale = load_vae(build.out)
+    vae.register_to_config(scaling_factor=scale)
+    unet = UNet2DConditionModel.from_pretrained(build.out / "depth" / "model")
+    facts = Facts(modality="disparity", steps=1, resolution=256)
+    DiffusionModel(unet, vae, schedule(), empty_prompt(), facts).save(build.out / "model", dtype=torch.float16)
+    print(f"wrote {build.out / 'model'}")
+
+
+def main() -> None:
+    """Entry point."""
+    build = tyro.cli(Build)
+    {"vae": train_vae, "prior": train_prior, "depth": train_depth, "assemble": assemble}[build.stage](build)
+
+
+if __name__ == "__main__":
+    main()
