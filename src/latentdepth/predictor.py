@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,7 @@ _BYTES_PER_PIXEL = 3000  # activations of a full-size VAE decoder at its widest 
 _EFFORT_BEST = {"steps": 4, "members": 10}
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """Whatever turns images into a prediction: a diffusion model, a student, someone else's network."""
 

@@ -6,10 +6,11 @@ Knows JSON, not networks. Everything a prediction defaults to (steps, resolution
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from latentdepth.config import from_dict, to_dict
 from latentdepth.options import SamplerName
 
 OWN_FILE = "latentdepth.json"
@@ -89,31 +90,20 @@ def read_facts(folder: Path, unet_config: dict[str, Any], scheduler_config: dict
         )
     if unet_config.get("class_embed_type") == "projection" and pipeline.startswith("Lotus"):
         # sin and cos of the two-way switch "estimate" (against "reconstruct the photo")
-        values["task_embedding"] = (0.8414709848, 0.0, 0.5403023059, 1.0)
-    known = {f.name for f in fields(Facts)}
-    for key in own:
-        if key not in known:
-            raise ValueError(f"{folder}/{OWN_FILE}: unknown key {key!r}; allowed are {', '.join(sorted(known))}")
-    values |= own
-    if isinstance(values.get("task_embedding"), list):
-        values["task_embedding"] = tuple(values["task_embedding"])
-    return _checked(folder, Facts(**values))
+        values["task_embedding"] = [0.8414709848, 0.0, 0.5403023059, 1.0]
+    return _checked(folder, values | own)
 
 
-def _checked(folder: Path, facts: Facts) -> Facts:
-    allowed = {
-        "modality": ("depth", "disparity", "normals"),
-        "sampler": ("ddim", "lcm", "one_step"),
-        "image_enters": ("beside", "as_latent"),
-        "start": ("noise", "zeros"),
-    }
-    for key, choices in allowed.items():
-        if getattr(facts, key) not in choices:
-            raise ValueError(f"{folder}: {key} is {getattr(facts, key)!r}; allowed are {', '.join(choices)}")
-    for key in ("steps", "resolution"):
+def _checked(folder: Path, values: dict[str, Any]) -> Facts:
+    """Types and names by the strict reader; what a type can't say here."""
+    try:
+        facts = from_dict(Facts, values)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
+    for key, least in (("steps", 1), ("resolution", 0)):
         value = getattr(facts, key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < (1 if key == "steps" else 0):
-            raise ValueError(f"{folder}: {key} is {value!r}; allowed is a whole number, at least {int(key == 'steps')}")
+        if value < least:
+            raise ValueError(f"{folder}: {key} is {value}; allowed is a whole number, at least {least}")
     return facts
 
 
@@ -138,4 +128,4 @@ def write_facts(folder: Path, facts: Facts) -> None:
             "shift_invariant": facts.shift_invariant,
         }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    (folder / OWN_FILE).write_text(json.dumps(asdict(facts), indent=2) + "\n")
+    (folder / OWN_FILE).write_text(json.dumps(to_dict(facts), indent=2) + "\n")

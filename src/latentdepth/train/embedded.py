@@ -213,7 +213,7 @@ def train_depth(build: Build) -> None:
     task = Denoise(
         unet.to(memory_format=torch.channels_last), schedule(), empty_prompt(), last_share=build.last_share
     )
-    config = _loop(build, steps=1700, lr=5e-4, save_every=100, seed=2)
+    config = _loop(build, steps=1400, lr=5e-4, save_every=100, seed=2)
     weights = [float(len(readers)) for readers in by_source.values()]
     batches = latent_batches(stores, weights, batch=build.batch or 32, seed=2, prior=False)
     train(config, task, batches, build.out / ("depth-without-prior" if build.without_prior else "depth"))

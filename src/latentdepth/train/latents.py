@@ -90,7 +90,8 @@ def encode_views(
     flush()
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    save_file({"image": torch.cat(images), "target": torch.cat(targets), "valid": torch.cat(masks)}, fresh)
+    columns = {"image": images, "target": targets, "valid": masks}
+    save_file({k: torch.cat(v).contiguous() for k, v in columns.items()}, fresh)
     fresh.replace(path)
     return path
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,6 +28,7 @@ from latentdepth.core.noise import generator
 BatchT = TypeVar("BatchT", contravariant=True)
 
 
+@runtime_checkable
 class Task(Protocol, Generic[BatchT]):
     """What is trained: a network, its loss on a batch, and how it is saved as a folder that loads."""
 
@@ -159,7 +160,7 @@ def train(
                     losses = task.loss(batch, generator("train", config.seed, step))
                 if not bool(torch.isfinite(losses["loss"])):
                     raise ValueError(
-                        f"the loss is {float(losses['loss'])} at step {step}; the last checkpoint is kept in {out}. "
+                        f"the loss is {float(losses['loss'].detach())} at step {step}; the last checkpoint is kept in {out}. "
                         f"Try a lower learning rate (given: {config.lr}) and look for NaN in the data"
                     )
                 optimiser.zero_grad(set_to_none=True)
