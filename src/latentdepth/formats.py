@@ -6,6 +6,7 @@ to glTF's (x right, y up, z backward).
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn import functional as F
 
-from latentdepth.core.colours import preview, stretched, uncertainty_colours
+from latentdepth.core.colours import preview, uncertainty_colours
 from latentdepth.core.geometry import grid_mesh, unproject
 from latentdepth.core.relief import DEFAULT_FOV_DEG, DEFAULT_RELIEF, relief_depth
 from latentdepth.core.types import Camera, Invariance, Prediction, Quantity
@@ -108,10 +109,16 @@ def write_tiff(picture: Picture, path: Path) -> None:
     tifffile.imwrite(path, picture.array, photometric=colour, compression="zlib", description=str(picture.prediction.kind))
 
 
+def _npy(array: np.ndarray) -> bytes:
+    """In memory first: NumPy's own writing to a file drops the reason when the disk is full."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
 def write_npy(picture: Picture, path: Path) -> None:
     """float32 array."""
-    with path.open("wb") as file:
-        np.save(file, picture.array)
+    path.write_bytes(_npy(picture.array))
 
 
 def write_npz(picture: Picture, path: Path) -> None:
@@ -135,7 +142,9 @@ def write_controlnet(picture: Picture, path: Path) -> None:
         disparity = picture.prediction.value
     else:
         disparity = 1 / relief_depth(picture.prediction, picture.near_far or DEFAULT_RELIEF).clamp(min=1e-6)
-    Image.fromarray(_bytes(stretched(disparity).expand(-1, 3, -1, -1))).save(path)
+    low, high = (float(pick(disparity[disparity.isfinite()])) for pick in (torch.min, torch.max))
+    scaled = torch.nan_to_num((disparity - low) / max(high - low, 1e-12))
+    Image.fromarray(_bytes(scaled.expand(-1, 3, -1, -1))).save(path)
 
 
 def _photo(picture: Picture, size: tuple[int, int]) -> Float[Tensor, "1 3 h w"]:
@@ -195,8 +204,7 @@ def write_uncertainty_preview(picture: Picture, path: Path) -> None:
 def write_uncertainty(picture: Picture, path: Path) -> None:
     """float32 array (h, w)."""
     assert picture.prediction.uncertainty is not None
-    with path.open("wb") as file:
-        np.save(file, picture.prediction.uncertainty[0, 0].cpu().numpy())
+    path.write_bytes(_npy(picture.prediction.uncertainty[0, 0].cpu().numpy()))
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
         raise
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not an image that is known here; read are {_READS}") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{path}: more pixels than any photo has; make it smaller first") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: {error}; whatever --max-pixels says, Pillow refuses it: shrink the image first") from None
     # Pillow's decoders raise all of these on damaged files
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise ImageError(f"{path}: truncated or damaged ({error}); copy or save it again") from error
