@@ -33,9 +33,9 @@ def test_relief_moves_what_is_near_and_uncovers_background(scene: tuple[Predicti
     prediction, photo = scene
     flat = np.asarray(Image.open(relief_picture(prediction, photo, tmp_path / "0.png", yaw_deg=0, pitch_deg=0)), dtype=int)
     assert np.abs(flat / 255 - photo.pixels[0].permute(1, 2, 0).numpy()).mean() < 0.02
-    turned = np.asarray(Image.open(relief_picture(prediction, photo, tmp_path / "20.png", yaw_deg=20)), dtype=int)
+    turned = np.asarray(Image.open(relief_picture(prediction, photo, tmp_path / "6.png", yaw_deg=6)), dtype=int)
     red = (turned[..., 0] > 180) & (turned[..., 1] < 100)
-    assert red.sum() > 200
+    assert red.sum() > 100
     assert abs(np.nonzero(red)[1].mean() - 39.5) > 3
     assert (turned.min(-1) > 230).sum() > 50  # what the card hid
 
