@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 import tyro
+from latentdepth.core.align import fit_disparity
+from latentdepth.core.metrics import abs_rel, delta
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from latentdepth.core.align import fit_disparity
-from latentdepth.core.metrics import abs_rel, delta
 from latentdepth.core.types import Quantity
 from latentdepth.data.training import manifest_pairs
 from latentdepth.options import PredictOptions
@@ -90,7 +90,9 @@ def main() -> None:
                 truth, valid = sample.depth_m[None], sample.valid[None]
                 for name, way in ways.items():
                     depth, _ = fit_disparity(way(sample.image[None]), truth, valid)
-                    scores[source][name].append((float(abs_rel(depth, truth, valid)), float(delta(depth, truth, valid))))
+                    scores[source][name].append(
+                        (float(abs_rel(depth, truth, valid)), float(delta(depth, truth, valid)))
+                    )
     table = Table("source", "n", *ways, title="AbsRel / delta1, disparity fit")
     means: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for source, columns in scores.items():

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import OpenEXR
@@ -138,7 +139,7 @@ def test_ply_points_in_opencv_axes(tmp_path: Path, photo: Photo):
 def test_glb_is_a_textured_mesh_in_gltf_axes(tmp_path: Path, photo: Photo):
     smooth = Prediction(torch.linspace(2, 3, H)[None, None, :, None].expand(1, 1, H, W).contiguous(), METRIC_DEPTH)
     write(smooth, tmp_path / "m", formats=["glb"], photo=photo)
-    glb = pygltflib.GLTF2().load(str(tmp_path / "m_depth.glb"))
+    glb: Any = pygltflib.GLTF2().load(str(tmp_path / "m_depth.glb"))
     assert glb is not None
     primitive = glb.meshes[0].primitives[0]
     assert primitive.attributes.TEXCOORD_0 is not None
@@ -157,7 +158,8 @@ def test_glb_is_a_textured_mesh_in_gltf_axes(tmp_path: Path, photo: Photo):
     assert (towards > 0).all()
     # the texture's top left pixel belongs to the vertex up and to the left
     corner = int(np.argmax(-mesh.vertices[:, 0] / -mesh.vertices[:, 2] + mesh.vertices[:, 1] / -mesh.vertices[:, 2]))
-    uv = mesh.visual.uv[corner]  # pyright: ignore[reportAttributeAccessIssue]
+    visual: Any = mesh.visual
+    uv = visual.uv[corner]
     assert uv[0] < 0.05
     assert uv[1] > 0.95  # trimesh counts from the bottom
 
@@ -177,7 +179,12 @@ def test_relative_meshes_need_a_near_and_a_far(tmp_path: Path, photo: Photo):
 def test_sidecar_says_what_the_numbers_mean(tmp_path: Path, photo: Photo):
     write(prediction(AFFINE_DISPARITY), tmp_path / "a", formats=["npy"], photo=photo)
     said = json.loads(sidecar(tmp_path / "a").read_text())
-    assert (said["quantity"], said["invariance"], said["near_is"], said["unit"]) == ("disparity", "affine", "high", "relative")
+    assert (said["quantity"], said["invariance"], said["near_is"], said["unit"]) == (
+        "disparity",
+        "affine",
+        "high",
+        "relative",
+    )
     assert said["planar_or_euclidean"] == "planar"
     assert said["made_with"]["seed"] == 3
     assert said["camera"]["fov_deg"] == pytest.approx(60)

@@ -15,7 +15,9 @@ from PIL import ExifTags, Image, ImageCms
 
 from latentdepth.images import ImageError, read
 
-RAMP = np.stack(np.broadcast_arrays(np.arange(0, 240, 10)[None, :], np.arange(0, 160, 10)[:, None], 77), -1).astype(np.uint8)
+RAMP = np.stack(np.broadcast_arrays(np.arange(0, 240, 10)[None, :], np.arange(0, 160, 10)[:, None], 77), -1).astype(
+    np.uint8
+)
 
 
 def saved(path: Path, image: Image.Image, **options: object) -> Path:
@@ -57,7 +59,7 @@ def test_sixteen_bit_keeps_its_range(tmp_path: Path):
 
 
 def test_sixteen_bit_colour_and_float_tiff(tmp_path: Path):
-    counts = (RAMP.astype(np.uint16) * 257)
+    counts = RAMP.astype(np.uint16) * 257
     tifffile.imwrite(tmp_path / "c.tiff", counts, photometric="rgb")
     np.testing.assert_allclose(pixels(tmp_path / "c.tiff"), RAMP / 255, atol=1e-6)
     tifffile.imwrite(tmp_path / "f.tiff", (RAMP / 255).astype(np.float32), photometric="rgb")

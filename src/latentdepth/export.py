@@ -25,7 +25,16 @@ from latentdepth.core.types import Camera, Invariance, Kind, Prediction, Quantit
 from latentdepth.formats import FORMATS, Picture, png_range, scale_note, write_uncertainty, write_uncertainty_preview
 from latentdepth.images import Photo
 
-__all__ = ["DEFAULT_RELIEF", "FORMATS", "ExportError", "finished", "plan_outputs", "read_prediction", "sidecar", "write"]
+__all__ = [
+    "DEFAULT_RELIEF",
+    "FORMATS",
+    "ExportError",
+    "finished",
+    "plan_outputs",
+    "read_prediction",
+    "sidecar",
+    "write",
+]
 
 _SIDECAR_VERSION = 1
 
@@ -48,8 +57,8 @@ def _checked_formats(formats: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(formats))
 
 
-def _atomically(path: Path, write_to: Callable[[Path], None]) -> None:
-    """Write beside and rename, so that ``path`` is whole or absent whatever happens, a full disk and Ctrl-C included."""
+def _atomically(path: Path, write_to: Callable[[Path], object]) -> None:
+    """Write beside and rename, so that ``path`` is whole or absent even on a full disk or Ctrl-C."""
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         write_to(part)
@@ -119,7 +128,7 @@ def write(
     for target, write_to in files.items():
         _atomically(target, write_to)
     text = json.dumps(_description(picture, photo, wanted, list(files)), indent=2, allow_nan=False) + "\n"
-    _atomically(sidecar(stem), lambda part: part.write_text(text, encoding="utf-8") and None)
+    _atomically(sidecar(stem), lambda part: part.write_bytes(text.encode()))
     return [*files, sidecar(stem)]
 
 
@@ -221,7 +230,9 @@ def read_prediction(path: str | Path) -> Prediction:
     """
     given = Path(path)
     candidates = [given] if given.name.endswith(".latentdepth.json") else [sidecar(given)]
-    candidates += [p for p in sorted(given.parent.glob("*.latentdepth.json")) if given.name in p.read_text(encoding="utf-8")]
+    candidates += [
+        p for p in sorted(given.parent.glob("*.latentdepth.json")) if given.name in p.read_text(encoding="utf-8")
+    ]
     found = next((p for p in candidates if p.is_file()), None)
     if found is None:
         raise ValueError(f"{given}: no result is there; give the .latentdepth.json that `latentdepth predict` wrote")
@@ -233,7 +244,9 @@ def read_prediction(path: str | Path) -> Prediction:
             array = np.asarray(_read_array(found.parent / name, description), dtype=np.float32)
             break
     else:
-        raise ValueError(f"{found}: none of its files holds the values; predict again with --formats npy (or png16, exr)")
+        raise ValueError(
+            f"{found}: none of its files holds the values; predict again with --formats npy (or png16, exr)"
+        )
     value = torch.from_numpy(array)
     value = value[None, None] if value.ndim == 2 else value.permute(2, 0, 1)[None]
     spread = next((found.parent / n for n in description["files"] if n.endswith("_uncertainty.npy")), None)

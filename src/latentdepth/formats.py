@@ -17,6 +17,9 @@ import OpenEXR
 import tifffile
 import torch
 import trimesh
+import trimesh.exchange.gltf
+import trimesh.exchange.ply
+import trimesh.visual
 from jaxtyping import Float
 from PIL import Image, PngImagePlugin
 from torch import Tensor
@@ -106,7 +109,9 @@ def write_exr(picture: Picture, path: Path) -> None:
 def write_tiff(picture: Picture, path: Path) -> None:
     """32-bit float TIFF, zlib-compressed."""
     colour = "rgb" if picture.array.ndim == 3 else "minisblack"
-    tifffile.imwrite(path, picture.array, photometric=colour, compression="zlib", description=str(picture.prediction.kind))
+    tifffile.imwrite(
+        path, picture.array, photometric=colour, compression="zlib", description=str(picture.prediction.kind)
+    )
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -132,7 +137,7 @@ def write_npz(picture: Picture, path: Path) -> None:
     if picture.prediction.uncertainty is not None:
         arrays["uncertainty"] = picture.prediction.uncertainty[0, 0].cpu().numpy()
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def write_controlnet(picture: Picture, path: Path) -> None:
@@ -148,10 +153,9 @@ def write_controlnet(picture: Picture, path: Path) -> None:
 
 
 def _photo(picture: Picture, size: tuple[int, int]) -> Float[Tensor, "1 3 h w"]:
-    if picture.photo is None:
+    colours = picture.photo
+    if colours is None:
         colours = preview(picture.prediction.value, picture.prediction.kind)
-    else:
-        colours = picture.photo
     return F.interpolate(colours.float(), size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
@@ -182,7 +186,10 @@ def write_glb(picture: Picture, path: Path) -> None:
         baseColorTexture=Image.fromarray(_bytes(texture)), metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
     )
     solid = trimesh.Trimesh(
-        vertices, mesh.faces.cpu().numpy(), visual=trimesh.visual.TextureVisuals(uv=uv, material=material), process=False
+        vertices,
+        mesh.faces.cpu().numpy(),
+        visual=trimesh.visual.TextureVisuals(uv=uv, material=material),
+        process=False,
     )
     solid.metadata["scale"] = scale_note(picture)
     path.write_bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(solid)))

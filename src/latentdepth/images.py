@@ -89,7 +89,9 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not an image that is known here; read are {_READS}") from None
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: {error}; whatever --max-pixels says, Pillow refuses it: shrink the image first") from None
+        raise ImageError(
+            f"{path}: {error}; whatever --max-pixels says, Pillow refuses it: shrink the image first"
+        ) from None
     # Pillow's decoders raise all of these on damaged files
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise ImageError(f"{path}: truncated or damaged ({error}); copy or save it again") from error
@@ -148,7 +150,9 @@ def _from_array(array: np.ndarray, name: str) -> Float[Tensor, "1 3 h w"]:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise ImageError(f"{name}: shape {array.shape}; allowed are (h, w), (h, w, 1), (h, w, 3), (h, w, 4), (1, 3, h, w)")
+        raise ImageError(
+            f"{name}: shape {array.shape}; allowed are (h, w), (h, w, 1), (h, w, 3), (h, w, 4), (1, 3, h, w)"
+        )
     if array.dtype == np.bool_ or (array.dtype.kind == "i"):
         raise ImageError(f"{name}: type {array.dtype}; allowed are uint8, uint16, and float in [0, 1]")
     if array.dtype.kind == "u":
@@ -178,7 +182,9 @@ def _from_pil(image: Image.Image, path: Path | None) -> Photo:
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit grey; Pillow's own conversion to 8 bits would clip it
         counts = np.asarray(image).astype(np.int64)
-        return Photo(_from_array(np.clip(counts, 0, 65535).astype(np.uint16), str(path or "image")), path, camera, tuple(notes))
+        return Photo(
+            _from_array(np.clip(counts, 0, 65535).astype(np.uint16), str(path or "image")), path, camera, tuple(notes)
+        )
     if image.mode == "F":
         return Photo(_from_array(np.asarray(image), str(path or "image")), path, camera, tuple(notes))
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
@@ -214,7 +220,7 @@ def _camera(exif: Image.Exif, width: int, height: int) -> Camera | None:
         return Camera.from_focal(equivalent_mm / 43.2666 * (width**2 + height**2) ** 0.5, width, height)
     focal_mm = _number(details.get(ExifTags.Base.FocalLength))
     per_unit = _number(details.get(ExifTags.Base.FocalPlaneXResolution))
-    unit_mm = {2: 25.4, 3: 10.0}.get(int(details.get(ExifTags.Base.FocalPlaneResolutionUnit, 2)), None)
+    unit_mm = {2: 25.4, 3: 10.0}.get(int(details.get(ExifTags.Base.FocalPlaneResolutionUnit, 2)))
     if focal_mm and per_unit and unit_mm:
         focal_px = focal_mm * per_unit / unit_mm
         original = _number(details.get(ExifTags.Base.ExifImageWidth))

@@ -10,6 +10,10 @@ from typing import Literal
 
 SamplerName = Literal["ddim", "lcm", "one_step"]
 Effort = Literal["fast", "normal", "best"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+FormatName = Literal["preview", "png16", "exr", "tiff", "npy", "npz", "controlnet", "ply", "glb"]
+DEFAULT_MODEL = "builtin:tiny-diffusion"
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,9 @@ class DiffusionPredictor:
         if sampler == "one_step" and found["steps"] != 1:
             raise ValueError(f"steps is {found['steps']}; the one_step sampler allows 1")
         if facts.image_enters == "as_latent" and sampler != "one_step":
-            raise ValueError(f"sampler is {sampler}; this model takes the image itself as its input and allows one_step")
+            raise ValueError(
+                f"sampler is {sampler}; this model takes the image itself as its input and allows one_step"
+            )
         return Plan(**found, sampler=sampler, seed=options.seed, match_input=options.match_input, batch=options.batch)
 
     def sampler(self, plan: Plan, members: list[int]) -> Callable[[samplers.Denoise, Tensor], Tensor]:
@@ -214,10 +216,7 @@ def _members_at_once(model: DiffusionModel, pixels: int) -> int:
     """As many members as a quarter of the free memory takes; the decoder's widest layer sets the cost."""
     width = int(model.vae.config["block_out_channels"][0])
     each = pixels * _BYTES_PER_PIXEL * width / 128 * torch.finfo(model.dtype).bits / 16
-    if model.device.type == "cuda":
-        free = torch.cuda.mem_get_info(model.device)[0]
-    else:
-        free = _free_memory()
+    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else _free_memory()
     return max(1, int(free / 4 / each))
 
 

@@ -5,12 +5,15 @@ The only importer of Matplotlib (the ``view`` extra).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch.nn import functional as F
 
-from latentdepth.core.colours import preview
+from latentdepth.core.colours import preview, uncertainty_colours
 from latentdepth.core.geometry import render_view
 from latentdepth.core.relief import DEFAULT_FOV_DEG, DEFAULT_RELIEF, relief_depth
 from latentdepth.core.types import Camera, Invariance, Prediction, Quantity
@@ -65,7 +68,35 @@ def relief_picture(
     camera = prediction.camera.resized(w, h) if prediction.camera else Camera.from_fov(DEFAULT_FOV_DEG, w, h)
     colours = preview(prediction.value, prediction.kind) if photo is None else photo.pixels
     if tuple(colours.shape[-2:]) != (h, w):
-        raise ValueError(f"the photo is {colours.shape[-1]} x {colours.shape[-2]}, the result {w} x {h}; give the photo it is of")
+        raise ValueError(
+            f"the photo is {colours.shape[-1]} x {colours.shape[-2]}, the result {w} x {h}; give the photo it is of"
+        )
     turned = render_view(colours[0], depth[0], camera, yaw_deg=yaw_deg, pitch_deg=pitch_deg)
     Image.fromarray((turned.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()).save(path, format="PNG")
+    return path
+
+
+def strip(rows: Sequence[tuple[Prediction, Photo]], path: Path, *, height_px: int = 240) -> Path:
+    """One row a photo: photo, values, uncertainty (where there is one), 3-D view; each ``height_px`` high (PNG)."""
+    if not rows:
+        raise ValueError("a strip needs at least one photo with its prediction")
+    pictures = []
+    for prediction, photo in rows:
+        h, w = prediction.value.shape[-2:]
+        size = (height_px, max(1, round(w * height_px / h)))
+        cells = [photo.pixels, preview(prediction.value, prediction.kind)]
+        if prediction.uncertainty is not None:
+            cells.append(uncertainty_colours(prediction.uncertainty))
+        small = [F.interpolate(cell, size, mode="bilinear", antialias=True).clamp(0, 1) for cell in cells]
+        if prediction.kind.quantity is not Quantity.NORMALS:
+            relief = prediction.kind.invariance is not Invariance.METRIC
+            depth = F.interpolate(relief_depth(prediction, DEFAULT_RELIEF if relief else None), size, mode="bilinear")
+            camera = prediction.camera or Camera.from_fov(DEFAULT_FOV_DEG, w, h)
+            camera = camera.resized(size[1], size[0])
+            small.append(render_view(small[0][0], depth[0], camera, yaw_deg=14, pitch_deg=6)[None])
+        pictures.append(torch.cat(small, -1)[0])
+    width = max(picture.shape[-1] for picture in pictures)
+    padded = [F.pad(picture, (0, width - picture.shape[-1], 0, 4), value=1.0) for picture in pictures]
+    sheet = torch.cat(padded, -2)[:, :-4]
+    Image.fromarray((sheet * 255).round().byte().permute(1, 2, 0).numpy()).save(path, format="PNG")
     return path

@@ -86,7 +86,9 @@ def test_uncertainty_saturates_at_the_95th_percentile() -> None:
     assert torch.equal(picture[..., 950:], picture[..., 950:951].expand_as(picture[..., 950:]))
     assert not torch.equal(picture[..., 900], picture[..., 950])
     assert torch.equal(uncertainty_colours(values * 1e-3), picture) or torch.allclose(
-        uncertainty_colours(values * 1e-3), picture, atol=1e-4  # float32 rounding of the division
+        uncertainty_colours(values * 1e-3),
+        picture,
+        atol=1e-4,  # float32 rounding of the division
     )
     certain = uncertainty_colours(torch.zeros(1, 1, 4, 4))
     assert certain.max() < 0.1

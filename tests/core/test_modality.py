@@ -36,7 +36,11 @@ def test_flags_of_a_folder_choose_how_members_merge(scale: bool, shift: bool, in
         members[:, 1] = members[:, 1] * 0.5
     value, uncertainty = modality.merge(members)
     assert float(uncertainty.abs().max()) < 1e-5
-    spread = value - truth * (value / truth).mean() if not shift else value - (truth - truth.min()) / (truth.max() - truth.min())
+    spread = (
+        value - truth * (value / truth).mean()
+        if not shift
+        else value - (truth - truth.min()) / (truth.max() - truth.min())
+    )
     assert float(spread.abs().max()) < 1e-4
 
 

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from latentdepth.core.relief import relief_depth
-from latentdepth.core.types import AFFINE_DEPTH, AFFINE_DISPARITY, METRIC_DEPTH, NORMALS, Invariance, Kind, Prediction, Quantity
+from latentdepth.core.types import (
+    AFFINE_DEPTH,
+    AFFINE_DISPARITY,
+    METRIC_DEPTH,
+    NORMALS,
+    Invariance,
+    Kind,
+    Prediction,
+    Quantity,
+)
 
 VALUE = torch.linspace(0.2, 0.8, 12).reshape(1, 1, 3, 4)
 

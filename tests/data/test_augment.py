@@ -22,7 +22,10 @@ def test_photo_and_depth_are_cut_alike():
 
 
 def test_flips_happen_and_draws_repeat():
-    rising = [bool(v.depth_m[0, 5, -1] > v.depth_m[0, 5, 0]) for v in (crop_and_flip(scene(), 24, 32, generator(k)) for k in range(20))]
+    rising = [
+        bool(v.depth_m[0, 5, -1] > v.depth_m[0, 5, 0])
+        for v in (crop_and_flip(scene(), 24, 32, generator(k)) for k in range(20))
+    ]
     assert 3 < sum(rising) < 17
     a, b = (crop_and_flip(scene(), 24, 32, generator("same")) for _ in range(2))
     assert torch.equal(a.image, b.image)

@@ -34,8 +34,24 @@ def test_log_coded_depth_and_sky(tmp_path: Path):
 def manifest(tmp_path: Path) -> Path:
     write_pair(tmp_path, "a", np.array([[0, 1500], [2000, 3000]]))
     rows = [
-        {"source": "one", "rgb": "a.jpg", "depth": "a.png", "kind": "depth", "value_per_count": 0.001, "group": 3, "may_train_shipped": True},
-        {"source": "two", "rgb": "a.jpg", "depth": "a.png", "kind": "disparity_affine", "value_per_count": 0.01, "group": "g", "may_train_shipped": False},
+        {
+            "source": "one",
+            "rgb": "a.jpg",
+            "depth": "a.png",
+            "kind": "depth",
+            "value_per_count": 0.001,
+            "group": 3,
+            "may_train_shipped": True,
+        },
+        {
+            "source": "two",
+            "rgb": "a.jpg",
+            "depth": "a.png",
+            "kind": "disparity_affine",
+            "value_per_count": 0.01,
+            "group": "g",
+            "may_train_shipped": False,
+        },
     ]
     (tmp_path / "manifest.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
     return tmp_path

@@ -163,7 +163,14 @@ def test_text_encoder_is_asked_once_and_cached(folder: Path):
     (folder / EMPTY_PROMPT).unlink()
     torch.manual_seed(0)
     config = CLIPTextConfig(
-        vocab_size=4, hidden_size=32, intermediate_size=37, num_attention_heads=4, num_hidden_layers=2, max_position_embeddings=8, bos_token_id=2, eos_token_id=3
+        vocab_size=4,
+        hidden_size=32,
+        intermediate_size=37,
+        num_attention_heads=4,
+        num_hidden_layers=2,
+        max_position_embeddings=8,
+        bos_token_id=2,
+        eos_token_id=3,
     )
     CLIPTextModel(config).save_pretrained(folder / "text_encoder")
     (folder / "vocab.json").write_text(json.dumps({"a": 0, "b</w>": 1, "<|startoftext|>": 2, "<|endoftext|>": 3}))

@@ -31,7 +31,9 @@ def test_marigold_v1_1(tmp_path: Path):
 
 
 def test_marigold_v1_0_has_leading_steps_and_no_defaults(tmp_path: Path):
-    facts = read_facts(folder_with(tmp_path, {"_class_name": "MarigoldPipeline"}), BESIDE, {"_class_name": "DDIMScheduler"})
+    facts = read_facts(
+        folder_with(tmp_path, {"_class_name": "MarigoldPipeline"}), BESIDE, {"_class_name": "DDIMScheduler"}
+    )
     assert (facts.steps, facts.resolution, facts.sampler) == (10, 768, "ddim")
 
 
@@ -53,7 +55,12 @@ def test_disparity_is_read_from_the_index(tmp_path: Path):
 
 def test_one_step_folders_take_the_image_as_the_latent(tmp_path: Path):
     genpercept = read_facts(folder_with(tmp_path, {"_class_name": "GenPerceptPipeline"}), {"in_channels": 4}, TRAILING)
-    assert (genpercept.image_enters, genpercept.sampler, genpercept.steps, genpercept.timestep) == ("as_latent", "one_step", 1, 1)
+    assert (genpercept.image_enters, genpercept.sampler, genpercept.steps, genpercept.timestep) == (
+        "as_latent",
+        "one_step",
+        1,
+        1,
+    )
     lotus = read_facts(
         folder_with(tmp_path, {"_class_name": "LotusDPipeline"}),
         {"in_channels": 4, "class_embed_type": "projection"},

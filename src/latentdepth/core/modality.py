@@ -94,8 +94,8 @@ def fit_size(height: int, width: int, longer: int) -> tuple[int, int]:
     new = height * longer // max(height, width), width * longer // max(height, width)
     if min(new) < 1:
         raise ValueError(
-            f"the image is {width} x {height} pixels; with its longer side at {longer} the other would vanish. Crop it, "
-            "or give resolution 0 to keep its own size"
+            f"the image is {width} x {height} pixels; with its longer side at {longer} the other would vanish. "
+            "Crop it, or give resolution 0 to keep its own size"
         )
     return new
 

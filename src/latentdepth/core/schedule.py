@@ -98,8 +98,8 @@ class Schedule:
             return signal * x_t - sigma * predicted
         if bool((signal == 0).any()):
             raise ValueError(
-                "this folder predicts noise (epsilon) but its schedule has zero signal at the last timestep, where noise "
-                "says nothing about the image; allowed there are v_prediction and sample, or leading spacing"
+                "this folder predicts noise (epsilon) but its schedule has zero signal at the last timestep, where "
+                "noise says nothing about the image; allowed there are v_prediction and sample, or leading spacing"
             )
         return (x_t - sigma * predicted) / signal
 

@@ -47,7 +47,9 @@ def normalised(sample: Sample, quantity: Quantity, *, tails: float = 0.02) -> Fl
     measured = value[sample.valid & value.isfinite()]
     if measured.numel() < 10:
         raise ValueError(f"only {measured.numel()} pixels of this sample are valid; at least 10 are needed")
-    low, high = torch.quantile(measured[:: max(1, measured.numel() // 100_000)], torch.tensor([tails, 1 - tails]).double())
+    low, high = torch.quantile(
+        measured[:: max(1, measured.numel() // 100_000)], torch.tensor([tails, 1 - tails]).double()
+    )
     if high <= low:
         raise ValueError(f"all valid {quantity.value} values of this sample are equal ({float(low):.4g})")
     scaled = ((value - low) / (high - low) * 2 - 1).clamp(-1, 1)

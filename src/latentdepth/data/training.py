@@ -66,7 +66,7 @@ def log_coded_pairs(folder: Path) -> list[Pair]:
 
 
 def manifest_pairs(folder: Path, *, sources: Sequence[str] = (), shipped_only: bool = False) -> list[Pair]:
-    """Rows of ``manifest.jsonl``; ``shipped_only`` keeps those whose licence lets shipped weights be trained on them."""
+    """Rows of ``manifest.jsonl``; ``shipped_only`` keeps those that weights we ship may be trained on."""
     pairs = []
     for line in (folder / "manifest.jsonl").read_text().splitlines():
         row = json.loads(line)

@@ -6,6 +6,7 @@ images' sizes or what the values mean. Paper: Marigold (arXiv 2312.02145), secti
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -65,7 +67,7 @@ class DiffusionModel:
 
     def encode(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c hl wl"]:
         """Scaled mean of the VAE posterior (never a sample). ``images`` in [-1, 1], sides multiples of ``stride``."""
-        return self.vae.encode(self._in(images)).latent_dist.mode().float() * self.scale  # pyright: ignore
+        return posterior(self.vae, self._in(images)).mode().float() * self.scale
 
     def x0(
         self,
@@ -81,13 +83,16 @@ class DiffusionModel:
         if self.facts.task_embedding is not None:
             labels = torch.tensor([self.facts.task_embedding], device=self.device, dtype=self.dtype).expand(n, -1)
         predicted = self.unet(
-            self._in(network_in), t.to(self.device), encoder_hidden_states=self.prompt.expand(n, -1, -1), class_labels=labels
+            self._in(network_in),
+            t.to(self.device),
+            encoder_hidden_states=self.prompt.expand(n, -1, -1),
+            class_labels=labels,
         ).sample
         return self.schedule.x0(predicted.float(), x_t.to(self.device).float(), t.to(self.device))
 
     def decode(self, latent: Float[Tensor, "n c hl wl"]) -> Float[Tensor, "n 3 h w"]:
         """Decoded latent as float32; about [-1, 1], not clipped."""
-        return self.vae.decode(self._in(latent / self.scale)).sample.float()  # pyright: ignore
+        return decoded(self.vae, self._in(latent / self.scale)).float()
 
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write a folder that ``load_diffusion`` and diffusers read; ``dtype`` casts the stored weights."""
@@ -97,9 +102,24 @@ class DiffusionModel:
             weights = {k: v.detach().cpu().to(dtype or v.dtype).contiguous() for k, v in network.state_dict().items()}
             save_file(weights, folder / name / f"{_WEIGHTS}.safetensors", metadata={"format": "pt"})
         (folder / "scheduler").mkdir(exist_ok=True)
-        (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(_scheduler_config(self), indent=2) + "\n")
+        (folder / "scheduler" / "scheduler_config.json").write_text(
+            json.dumps(_scheduler_config(self), indent=2) + "\n"
+        )
         save_file({"embedding": self.prompt.detach().cpu().float().contiguous()}, folder / EMPTY_PROMPT)
         write_facts(folder, self.facts)
+
+
+def posterior(vae: AutoencoderKL, images: Float[Tensor, "n 3 h w"]) -> DiagonalGaussianDistribution:
+    """What the encoder says of images in [-1, 1]: mean and log variance, unscaled."""
+    encoded: Any = vae.encode(images)  # diffusers types this as a tuple or an object; it is the object
+    return encoded.latent_dist
+
+
+def decoded(vae: AutoencoderKL, latent: Float[Tensor, "n c hl wl"]) -> Float[Tensor, "n 3 h w"]:
+    """The picture of an unscaled latent, about [-1, 1]."""
+    z: Any = latent  # annotated as a float32 class that bfloat16 tensors are not
+    picture: Any = vae.decode(z)
+    return picture.sample
 
 
 def _scheduler_config(model: DiffusionModel) -> dict[str, Any]:
@@ -129,6 +149,7 @@ def doubled_input(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     channels = int(unet.config["in_channels"])
     config = dict(unet.config) | {"in_channels": 2 * channels}
     wider = UNet2DConditionModel.from_config(config)
+    assert isinstance(wider, UNet2DConditionModel)
     weights = dict(unet.state_dict())
     weights["conv_in.weight"] = weights["conv_in.weight"].repeat(1, 2, 1, 1) / 2
     wider.load_state_dict(weights)
@@ -176,14 +197,22 @@ def _load_component(
     for old, new in _OLD_ATTENTION.items():
         weights = {k.replace(old, new) if "attentions" in k else k: v for k, v in weights.items()}
     wanted = network.state_dict()
-    wrong = [f"{k} has shape {tuple(weights[k].shape)}, {tuple(v.shape)} is needed" for k, v in wanted.items() if k in weights and weights[k].shape != v.shape]
-    wrong += [f"{k} is missing" for k in wanted if k not in weights] + [f"{k} has no place" for k in weights if k not in wanted]
+    wrong = [
+        f"{k} has shape {tuple(weights[k].shape)}, {tuple(v.shape)} is needed"
+        for k, v in wanted.items()
+        if k in weights and weights[k].shape != v.shape
+    ]
+    wrong += [f"{k} is missing" for k in wanted if k not in weights] + [
+        f"{k} has no place" for k in weights if k not in wanted
+    ]
     if wrong:
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
         raise ValueError(f"{folder}: weights don't fit config.json: {'; '.join(wrong[:3])}{more}")
     for name, value in weights.items():
         if not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{folder}: {name} holds NaN or infinity; the weights are broken, take an earlier checkpoint")
+            raise ValueError(
+                f"{folder}: {name} holds NaN or infinity; the weights are broken, take an earlier checkpoint"
+            )
     network.load_state_dict({k: v.float() for k, v in weights.items()})
     return network
 
@@ -208,10 +237,8 @@ def _empty_prompt(folder: Path, width: int) -> Tensor:
     tokens = tokenizer("", padding="do_not_pad", return_tensors="pt").input_ids
     with torch.inference_mode():
         embedding = encoder(tokens)[0].float().clone()
-    try:
+    with contextlib.suppress(OSError):  # a read-only folder only means embedding it again next time
         save_file({"embedding": embedding.contiguous()}, cached)
-    except OSError:
-        pass  # a read-only folder only means embedding it again next time
     return embedding
 
 
@@ -227,7 +254,8 @@ def load_diffusion(folder: Path, *, device: torch.device, dtype: torch.dtype) ->
     facts = read_facts(folder, unet_config, scheduler_config)
     unet = _load_component(UNet2DConditionModel, folder / "unet", unet_config)
     vae = _load_component(AutoencoderKL, folder / "vae", vae_config)
-    assert isinstance(unet, UNet2DConditionModel) and isinstance(vae, AutoencoderKL)
+    assert isinstance(unet, UNet2DConditionModel)
+    assert isinstance(vae, AutoencoderKL)
     width = unet.config["cross_attention_dim"]
     prompt = _empty_prompt(folder, int(width[0] if isinstance(width, (list, tuple)) else width))
     return DiffusionModel(unet, vae, from_config(scheduler_config), prompt, facts).to(device, dtype)

@@ -62,8 +62,8 @@ def read_facts(folder: Path, unet_config: dict[str, Any], scheduler_config: dict
         values["modality"] = _PIPELINES[pipeline]
     elif "modality" not in own:
         raise ValueError(
-            f"{folder}/model_index.json: pipeline is {pipeline!r}; known are {', '.join(sorted(_PIPELINES))}. For another "
-            f'depth model put a file {OWN_FILE} there with at least {{"modality": "depth"}}'
+            f"{folder}/model_index.json: pipeline is {pipeline!r}; known are {', '.join(sorted(_PIPELINES))}. "
+            f'For another depth model put a file {OWN_FILE} there with at least {{"modality": "depth"}}'
         )
     if index.get("prediction_type") in ("depth", "disparity"):
         values["modality"] = index["prediction_type"]
@@ -85,8 +85,8 @@ def read_facts(folder: Path, unet_config: dict[str, Any], scheduler_config: dict
             values["timestep"] = 1
     elif channels != 8:
         raise ValueError(
-            f"{folder}/unet/config.json: in_channels is {channels}; allowed are 8 (image latent beside the noisy latent) "
-            "and 4 (image latent alone)"
+            f"{folder}/unet/config.json: in_channels is {channels}; allowed are 8 (image latent beside the noisy "
+            "latent) and 4 (image latent alone)"
         )
     if unet_config.get("class_embed_type") == "projection" and pipeline.startswith("Lotus"):
         # sin and cos of the two-way switch "estimate" (against "reconstruct the photo")

@@ -20,6 +20,7 @@ from latentdepth.core.noise import generator
 from latentdepth.core.types import Quantity
 from latentdepth.data.augment import crop_and_flip, photometric
 from latentdepth.data.sample import Sample, normalised
+from latentdepth.models.diffusion import posterior
 from latentdepth.train.tasks import LatentBatch
 
 ReadSample = Callable[[], Sample]
@@ -34,7 +35,7 @@ def latent_mask(valid: Bool[Tensor, "n 1 h w"], stride: int) -> Bool[Tensor, "n 
 def encode(vae: AutoencoderKL, image: Float[Tensor, "n 3 h w"], scale: float) -> Float[Tensor, "n 4 hl wl"]:
     """Scaled mean latent of images in [-1, 1], in bfloat16 autocast, returned as float32."""
     with torch.autocast(image.device.type, torch.bfloat16):
-        latent = vae.encode(image.contiguous(memory_format=torch.channels_last)).latent_dist.mode()
+        latent = posterior(vae, image.contiguous(memory_format=torch.channels_last)).mode()
     return latent.float() * scale
 
 

@@ -32,7 +32,10 @@ BatchT = TypeVar("BatchT", contravariant=True)
 class Task(Protocol, Generic[BatchT]):
     """What is trained: a network, its loss on a batch, and how it is saved as a folder that loads."""
 
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """The weights that are trained."""
+        ...
 
     def loss(self, batch: BatchT, draw: torch.Generator) -> dict[str, Tensor]:
         """Named scalars; ``loss`` is the one that is minimised, the others are logged."""
@@ -91,7 +94,9 @@ def _replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _save_state(path: Path, network: nn.Module, ema: dict[str, Tensor], optimiser: torch.optim.Optimizer, step: int) -> None:
+def _save_state(
+    path: Path, network: nn.Module, ema: dict[str, Tensor], optimiser: torch.optim.Optimizer, step: int
+) -> None:
     names = [n for n, p in network.named_parameters() if p.requires_grad]
     tensors = {f"weight/{k}": v.detach().contiguous() for k, v in network.state_dict().items()}
     tensors |= {f"ema/{k}": v.contiguous() for k, v in ema.items()}
@@ -145,11 +150,21 @@ def train(
         os.replace(fresh, state)
         done_path.write_text(json.dumps({"step": step, "of": config.steps}))
 
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     started, sums, counted = time.monotonic(), {}, 0
     progress = nullcontext() if quiet else Progress(*columns)
     with progress:
-        bar = None if isinstance(progress, nullcontext) else progress.add_task("", total=config.steps, completed=step, note="")
+        bar = (
+            None
+            if isinstance(progress, nullcontext)
+            else progress.add_task("", total=config.steps, completed=step, note="")
+        )
         try:
             while step < config.steps:
                 for group in optimiser.param_groups:
@@ -160,8 +175,8 @@ def train(
                     losses = task.loss(batch, generator("train", config.seed, step))
                 if not bool(torch.isfinite(losses["loss"])):
                     raise ValueError(
-                        f"the loss is {float(losses['loss'].detach())} at step {step}; the last checkpoint is kept in {out}. "
-                        f"Try a lower learning rate (given: {config.lr}) and look for NaN in the data"
+                        f"the loss is {float(losses['loss'].detach())} at step {step}; the last checkpoint is kept "
+                        f"in {out}. Try a lower learning rate (given: {config.lr}) and look for NaN in the data"
                     )
                 optimiser.zero_grad(set_to_none=True)
                 losses["loss"].backward()

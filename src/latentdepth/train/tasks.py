@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from latentdepth.core.noise import annealed_strength, multires_as_paper
 from latentdepth.core.schedule import Schedule
+from latentdepth.models.diffusion import decoded, posterior
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Autoencode:
 
     def loss(self, batch: Float[Tensor, "n 3 h w"], draw: torch.Generator) -> dict[str, Tensor]:
         """``batch`` in [-1, 1]."""
-        posterior = self.network.encode(batch.contiguous(memory_format=torch.channels_last)).latent_dist
-        mean, logvar = posterior.mean.float(), posterior.logvar.float().clamp(-12, 4)
+        encoded = posterior(self.network, batch.contiguous(memory_format=torch.channels_last))
+        mean, logvar = encoded.mean.float(), encoded.logvar.float().clamp(-12, 4)
         latent = mean + (0.5 * logvar).exp() * torch.randn(mean.shape, generator=draw).to(mean)
-        decoded = self.network.decode(latent).sample.float()
-        l1 = (decoded - batch).abs().mean()
-        gradient = gradient_l1(decoded, batch)
+        rebuilt = decoded(self.network, latent).float()
+        l1 = (rebuilt - batch).abs().mean()
+        gradient = gradient_l1(rebuilt, batch)
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         total = l1 + self.gradient_weight * gradient + self.kl_weight * kl
         return {"loss": total, "l1": l1, "gradient": gradient, "kl": kl}

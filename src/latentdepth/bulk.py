@@ -1,0 +1,249 @@
+"""Predict many photos, one after the other, and survive what goes wrong on the way.
+
+One bad file costs one line; finished results are whole and stay; the same call resumes. Knows nothing of models or
+file formats: a predictor, ``images.read`` and ``export.write`` do the work. The next photo is read and the last result
+is written while the network runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from latentdepth.core.types import Camera, Invariance, Quantity
+from latentdepth.export import DEFAULT_RELIEF, FORMATS, ExportError, finished, sidecar, write
+from latentdepth.images import MAX_PIXELS, SUFFIXES, ImageError, Photo, read
+from latentdepth.options import PredictOptions
+from latentdepth.predictor import Predictor
+
+Outcome = Literal["done", "skipped", "failed"]
+OnPhoto = Callable[[Path, Outcome, str], None]
+"""Called in the order of the photos with what became of each, and why or what to know."""
+
+_FULL_DISK_BYTES = 1_000_000  # less than one result takes
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What is written for each photo, and what may be replaced."""
+
+    formats: tuple[str, ...] = ("preview", "png16")
+    skip_existing: bool = False
+    """Leave finished results alone. Results that lack their sidecar were cut off and are made again."""
+    overwrite: bool = False
+    near_far: tuple[float, float] | None = None
+    fov_deg: float | None = None
+    """Angle of view across the longer side; None takes the photo's own, where it is known."""
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass
+class Report:
+    """What became of each photo. ``left`` are those that were not reached."""
+
+    done: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    left: list[Path] = field(default_factory=list)
+    stopped: Literal["interrupted", "disk full"] | None = None
+
+
+@dataclass
+class _Run:
+    """One call's bookkeeping: the report, and the result that is still being written."""
+
+    plan: Mapping[Path, Path]
+    saving: Saving
+    on_photo: OnPhoto
+    report: Report = field(default_factory=Report)
+    writing: tuple[Path, Photo, Future[list[Path]]] | None = None
+
+    def note(self, path: Path, outcome: Outcome, text: str = "") -> None:
+        if outcome == "failed":
+            self.report.failed.append((path, text))
+        else:
+            (self.report.done if outcome == "done" else self.report.skipped).append(path)
+        self.on_photo(path, outcome, text)
+
+    def settle(self) -> None:
+        """Wait for the result that is being written and note what became of it."""
+        if self.writing is None:
+            return
+        path, photo, future = self.writing
+        wait([future])  # Ctrl-C in here leaves the result to the next call
+        self.writing = None
+        try:
+            future.result()
+        except (ValueError, FileExistsError) as error:
+            self.note(path, "failed", str(error))
+        except ExportError as error:
+            self.note(path, "failed", str(error))
+            if _disk_is_full(error, self.plan[path].parent):
+                self.report.stopped = "disk full"
+        else:
+            self.note(path, "done", "; ".join(photo.notes))
+
+
+def predict_files(
+    load_model: Callable[[], Predictor],
+    plan: Mapping[Path, Path],
+    options: PredictOptions,
+    *,
+    saving: Saving | None = None,
+    on_photo: OnPhoto = lambda path, outcome, text: None,
+) -> Report:
+    """Predict every photo of ``plan`` (photo to result stem, see ``export.plan_outputs``).
+
+    ``load_model`` is called only if there is something to do, and its errors are the caller's. Ctrl-C and a full disk
+    end the run early: ``Report.stopped`` says so, what was finished is kept, ``Report.left`` is what remains.
+    """
+    run = _Run(plan, saving or Saving(), on_photo)
+    waiting = _left_to_do(run)
+    if not waiting:
+        return run.report
+    predictor = load_model()
+    _check_mesh(predictor, run.saving)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        try:
+            ahead = reader.submit(read, waiting[0], max_pixels=run.saving.max_pixels)
+            for k, path in enumerate(waiting):
+                reading = ahead
+                if k + 1 < len(waiting):
+                    ahead = reader.submit(read, waiting[k + 1], max_pixels=run.saving.max_pixels)
+                _one(run, path, reading, predictor, options, writer)
+                if run.report.stopped:
+                    break
+            run.settle()
+        except KeyboardInterrupt:
+            run.report.stopped = "interrupted"
+            run.settle()
+        reader.shutdown(cancel_futures=True)
+    reached = {*run.report.done, *run.report.skipped, *(path for path, _ in run.report.failed)}
+    run.report.left = [path for path in plan if path not in reached]
+    return run.report
+
+
+def _left_to_do(run: _Run) -> list[Path]:
+    """Photos without a finished result; those whose result may not be replaced fail here, before any work."""
+    waiting = []
+    for path, stem in run.plan.items():
+        if run.saving.skip_existing and finished(stem, run.saving.formats):
+            run.note(path, "skipped")
+        elif sidecar(stem).exists() and not run.saving.overwrite:
+            hint = "it lacks some of the formats asked for; " if run.saving.skip_existing else ""
+            run.note(path, "failed", f"{sidecar(stem)} exists; {hint}say --overwrite to replace the result")
+        else:
+            waiting.append(path)
+    return waiting
+
+
+def _check_mesh(predictor: Predictor, saving: Saving) -> None:
+    """What ``export.write`` would refuse for every photo is refused before the first."""
+    meshes = " and ".join(name for name in saving.formats if name in FORMATS and FORMATS[name].geometry)
+    kind = predictor.modality.kind
+    if meshes and kind.quantity is Quantity.NORMALS:
+        raise ValueError(f"{meshes}: depth or disparity is needed, and the model predicts normals")
+    if meshes and kind.invariance is not Invariance.METRIC and saving.near_far is None:
+        raise ValueError(
+            f"{meshes}: distances are needed, and the model predicts {kind}, which has no scale; give the nearest and "
+            f"farthest distance, such as --near-far {DEFAULT_RELIEF[0]:g} {DEFAULT_RELIEF[1]:g}"
+        )
+
+
+def _one(
+    run: _Run,
+    path: Path,
+    reading: Future[Photo],
+    predictor: Predictor,
+    options: PredictOptions,
+    writer: ThreadPoolExecutor,
+) -> None:
+    try:
+        photo = reading.result()
+        prediction = predictor(photo.pixels, options)
+        if run.saving.fov_deg is not None:
+            height, width = photo.pixels.shape[-2:]
+            photo = replace(photo, camera=Camera.from_fov(run.saving.fov_deg, width, height))
+        prediction = replace(prediction, camera=photo.camera)
+    except ImageError as error:
+        run.settle()  # keeps the lines in the order of the photos
+        run.note(path, "failed", str(error).removeprefix(f"{path}: "))
+        return
+    except (ValueError, RuntimeError, MemoryError) as error:  # torch says RuntimeError when memory runs out
+        run.settle()
+        short = str(error).partition("\n")[0]
+        run.note(
+            path, "failed", f"{short} (if memory ran out: --resolution or --members lower)" if _memory(error) else short
+        )
+        return
+    run.settle()
+    if run.report.stopped:
+        return
+    future = writer.submit(
+        write,
+        prediction,
+        run.plan[path],
+        formats=run.saving.formats,
+        photo=photo,
+        # what lies there without a sidecar is an earlier run that was cut off
+        overwrite=run.saving.overwrite or run.saving.skip_existing,
+        near_far=run.saving.near_far,
+    )
+    run.writing = (path, photo, future)
+
+
+def _memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "memory" in str(error).lower()
+
+
+def _disk_is_full(error: ExportError, folder: Path) -> bool:
+    """By the system's error number, or, where a library swallowed it, by the space that is left."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    return folder.exists() and shutil.disk_usage(folder).free < _FULL_DISK_BYTES
+
+
+def find_photos(given: Sequence[str], *, recursive: bool = False) -> list[Path]:
+    """Files, folders and glob patterns as one list of photos, each once, in the order given.
+
+    Folders give what looks like a photo and is neither hidden nor a result of ours. A name that is not there is kept:
+    reading it says so. Raises ValueError when nothing is left.
+    """
+    found: dict[Path, None] = {}
+    for name in given:
+        path = Path(name)
+        if path.is_dir():
+            found |= dict.fromkeys(_photos_in(path, recursive))
+        elif path.exists() or not glob.has_magic(name):
+            found[path] = None
+        else:
+            found |= dict.fromkeys(Path(one) for one in sorted(glob.glob(name, recursive=True)) if Path(one).is_file())
+    if not found:
+        below = "" if recursive else " (--recursive looks into the folders below)"
+        raise ValueError(f"no photos in {', '.join(given) or 'the list'}{below}; read are {' '.join(SUFFIXES)}")
+    return list(found)
+
+
+def _photos_in(folder: Path, recursive: bool) -> list[Path]:
+    everything = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    results: set[Path] = set()
+    for path in everything:
+        if path.name.endswith(".latentdepth.json"):
+            names = json.loads(path.read_text(encoding="utf-8")).get("files", [])
+            results |= {path.with_name(name) for name in names}
+    return [
+        path
+        for path in everything
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and path not in results
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
