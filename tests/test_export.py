@@ -254,6 +254,7 @@ def test_equal_stems_get_distinct_outputs(tmp_path: Path):
         Path("p/q/a.jpg"): tmp_path / "q" / "a",
     }
     assert plan_outputs(inputs[::-1], tmp_path) == plan
+    assert len({str(p).lower() for p in plan_outputs([Path("a.jpg"), Path("A.png")], tmp_path).values()}) == 2
     tricky = plan_outputs([Path("a.jpg"), Path("a.png"), Path("a_jpg.png")], tmp_path)
     assert len(set(tricky.values())) == 3
     assert plan_outputs([Path("p/a.jpg")], None) == {Path("p/a.jpg"): Path("p/a")}
@@ -261,6 +262,8 @@ def test_equal_stems_get_distinct_outputs(tmp_path: Path):
 
 def test_full_disk_leaves_nothing_partial(tmp_path: Path):
     """A file-size limit stands in for the full disk: the same write fails in the same place."""
+    write(prediction(METRIC_DEPTH), tmp_path / "a", formats=["npy"])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     script = f"""
     import resource, signal, torch
     from latentdepth.core.types import AFFINE_DEPTH, Prediction
@@ -269,13 +272,13 @@ def test_full_disk_leaves_nothing_partial(tmp_path: Path):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
     try:
-        write(p, {str(tmp_path / "a")!r}, formats=["npy"])
+        write(p, {str(tmp_path / "a")!r}, formats=["npy"], overwrite=True)
     except ExportError as error:
         print(error)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
     assert "a_depth.npy: can't be written (File too large); nothing partial" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before  # the old result is still whole
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -289,7 +292,7 @@ def test_a_kill_leaves_no_file_under_its_final_name(tmp_path: Path, how: signal.
         part.write_bytes(b"half")
         Path({str(tmp_path / "started")!r}).touch()
         time.sleep(60)
-    export._atomically(Path({str(tmp_path / "a.npy")!r}), slow)
+    export._whole({{Path({str(tmp_path / "a.npy")!r}): slow}}, lambda parts: None)
     """
     child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
     for _ in range(600):

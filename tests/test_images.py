@@ -73,6 +73,54 @@ def test_transparency_gets_mid_grey_and_a_note(tmp_path: Path):
     assert "transparent" in photo.notes[0]
 
 
+def test_opaque_alpha_is_not_worth_a_note(tmp_path: Path):
+    rgba = np.dstack((RAMP, np.full(RAMP.shape[:2], 255, np.uint8)))
+    photo = read(saved(tmp_path / "t.png", Image.fromarray(rgba)))
+    assert photo.notes == ()
+    np.testing.assert_allclose(photo.pixels[0].permute(1, 2, 0).numpy(), RAMP / 255, atol=1e-6)
+
+
+def deep_png(path: Path, counts: np.ndarray) -> Path:
+    """A 16-bit RGB PNG by hand, since Pillow writes none."""
+    h, w, _ = counts.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in counts)
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", w, h, 16, 2, 0, 0, 0)
+    whole = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + whole)
+    return path
+
+
+def test_sixteen_bit_colour_png_is_read_at_eight_and_says_so(tmp_path: Path):
+    photo = read(deep_png(tmp_path / "d.png", RAMP.astype(np.uint16) * 257))
+    np.testing.assert_allclose(photo.pixels[0].permute(1, 2, 0).numpy(), RAMP / 255, atol=1e-6)
+    assert "16 bits" in photo.notes[0]
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_deep_tiff_is_turned_like_any_photo(tmp_path: Path, turn: int):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    want = pixels(saved(tmp_path / "8.png", Image.fromarray(RAMP), exif=exif))
+    tags = [(274, 3, 1, turn, True)]
+    tifffile.imwrite(tmp_path / "16.tiff", RAMP.astype(np.uint16) * 257, photometric="rgb", extratags=tags)
+    np.testing.assert_allclose(pixels(tmp_path / "16.tiff"), want, atol=1e-6)
+
+
+def test_counts_beyond_sixteen_bits_are_refused():
+    with pytest.raises(ImageError, match="0 to 65535"):
+        read(Image.fromarray(np.array([[0, 70000]], np.int32)))
+
+
+def test_postscript_is_not_run(tmp_path: Path):
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
+    with pytest.raises(ImageError, match="not an image"):
+        read(tmp_path / "a.jpg")
+
+
 def test_cmyk(tmp_path: Path):
     photo = read(saved(tmp_path / "c.jpg", Image.fromarray(RAMP).convert("CMYK"), quality=98))
     assert np.abs(photo.pixels[0].permute(1, 2, 0).numpy() - RAMP / 255).mean() < 0.05

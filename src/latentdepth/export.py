@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,19 +57,31 @@ def _checked_formats(formats: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(formats))
 
 
-def _atomically(path: Path, write_to: Callable[[Path], object]) -> None:
-    """Write beside and rename, so that ``path`` is whole or absent even on a full disk or Ctrl-C."""
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+def _whole(writers: Mapping[Path, Callable[[Path], object]], describe: Callable[[Mapping[Path, Path]], None]) -> None:
+    """Write every file beside its place, then move all into place, the last named (the sidecar) last.
+
+    Whatever happens before the moves, a full disk and Ctrl-C included, leaves what was there as it was. ``describe``
+    may look at the parts before the last one is written.
+    """
+    parts = {target: target.with_name(f".part-{os.getpid()}-{target.name}") for target in writers}
+    *_, last = writers
+    target = last
     try:
-        write_to(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        for target, write_to in writers.items():
+            if target == last:
+                describe(parts)
+            write_to(parts[target])
+            with parts[target].open("rb+") as file:
+                os.fsync(file.fileno())
+        last.unlink(missing_ok=True)  # while files are being exchanged, there is no finished result
+        for target, part in parts.items():
+            os.replace(part, target)
     except (OSError, RuntimeError) as error:  # OpenEXR says RuntimeError when the disk is full
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ExportError(f"{path}: can't be written ({reason}); nothing partial is left") from error
+        raise ExportError(f"{target}: can't be written ({reason}); nothing partial is left") from error
     finally:
-        part.unlink(missing_ok=True)
+        for part in parts.values():
+            part.unlink(missing_ok=True)
 
 
 def _files(stem: Path, picture: Picture, formats: list[str]) -> dict[Path, Callable[[Path], None]]:
@@ -122,17 +134,22 @@ def write(
         raise FileExistsError(f"{there[0]} exists already{more}; say overwrite=True (--overwrite), or --skip-existing")
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        sidecar(stem).unlink(missing_ok=True)  # from here on the old result is no longer a finished one
     except OSError as error:
         raise ExportError(f"{stem.parent}: can't be written to ({error.strerror})") from error
-    for target, write_to in files.items():
-        _atomically(target, write_to)
-    text = json.dumps(_description(picture, photo, wanted, list(files)), indent=2, allow_nan=False) + "\n"
-    _atomically(sidecar(stem), lambda part: part.write_bytes(text.encode()))
+    description: dict[str, Any] = {}
+
+    def describe(parts: Mapping[Path, Path]) -> None:
+        written = {target.name: parts[target] for target in files}
+        description.update(_description(picture, photo, wanted, written))
+
+    def write_sidecar(part: Path) -> None:
+        part.write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    _whole({**files, sidecar(stem): write_sidecar}, describe)
     return [*files, sidecar(stem)]
 
 
-def _description(picture: Picture, photo: Photo | None, formats: list[str], files: list[Path]) -> dict[str, Any]:
+def _description(picture: Picture, photo: Photo | None, formats: list[str], files: dict[str, Path]) -> dict[str, Any]:
     from latentdepth import __version__
 
     prediction, camera = picture.prediction, picture.camera
@@ -165,7 +182,7 @@ def _description(picture: Picture, photo: Photo | None, formats: list[str], file
         "near_far": list(picture.near_far) if picture.near_far else None,
         "made_with": dict(prediction.made_with),
         "formats": formats,
-        "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
+        "files": {name: hashlib.sha256(part.read_bytes()).hexdigest() for name, part in files.items()},
         "notes": list(photo.notes) if photo else [],
     }
 
@@ -189,22 +206,21 @@ def plan_outputs(inputs: Sequence[Path], out_dir: Path | None) -> dict[Path, Pat
     paths = sorted({Path(p) for p in inputs})
     absolute = {p: Path(os.path.abspath(p)) for p in paths}
     root = Path(os.path.commonpath([a.parent for a in absolute.values()])) if paths else Path()
-    by_stem: dict[Path, list[Path]] = defaultdict(list)
+    stems: dict[Path, Path] = {}
+    clashing: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         folder = path.parent if out_dir is None else out_dir / absolute[path].parent.relative_to(root)
-        by_stem[folder / path.stem].append(path)
-    plan: dict[Path, Path] = {stem_paths[0]: stem for stem, stem_paths in by_stem.items() if len(stem_paths) == 1}
-    taken = set(plan.values())
-    for stem, clashing in by_stem.items():
-        if len(clashing) < 2:
-            continue
-        for path in clashing:
-            chosen = stem.with_name(f"{stem.name}_{path.suffix[1:]}")
-            while chosen in taken:
-                chosen = chosen.with_name(chosen.name + "_")
-            plan[path] = chosen
-            taken.add(chosen)
-    return {path: plan[path] for path in paths}
+        stems[path] = folder / path.stem
+        clashing[str(stems[path]).lower()].append(path)  # A.jpg and a.png are one file on many disks
+    taken = {key for key, same in clashing.items() if len(same) == 1}
+    for same in clashing.values():
+        for path in same if len(same) > 1 else []:
+            stem = stems[path].with_name(f"{path.stem}_{path.suffix[1:]}")
+            while str(stem).lower() in taken:
+                stem = stem.with_name(stem.name + "_")
+            taken.add(str(stem).lower())
+            stems[path] = stem
+    return stems
 
 
 def _read_array(path: Path, description: dict[str, Any]) -> np.ndarray:

@@ -6,8 +6,7 @@ Knows nothing of depth. Everything that can be wrong with a file becomes one ``I
 from __future__ import annotations
 
 import io
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,7 +21,8 @@ from latentdepth.core.types import Camera
 
 Source: TypeAlias = "str | Path | Image.Image | np.ndarray | Tensor"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".npy")
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 178_000_000  # just below the size from which Pillow warns of each image
+_DECODERS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "PPM")  # no EPS: it would start Ghostscript
 _READS = "JPEG, PNG, WebP, TIFF, BMP, GIF (first frame), HEIC (with the heic extra) and .npy arrays"
 _GREY_BEHIND_ALPHA = 0.5  # neither a light nor a dark object vanishes against it
 
@@ -77,13 +77,14 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
         if photo is not None:
             return photo
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large images by its own limit; ours is checked below, before anything is decoded
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content))
-            _check_size(path, image.width, image.height, max_pixels)
-            image.load()
-            return _from_pil(image, path)
+        Image.init()
+        image = Image.open(io.BytesIO(content), formats=[name for name in _DECODERS if name in Image.OPEN])
+        _check_size(path, image.width, image.height, max_pixels)
+        deep = any(";16" in str(tile[3]) for tile in image.tile) and image.mode in ("RGB", "RGBA")
+        image.load()
+        photo = _from_pil(image, path)
+        note = ("has 16 bits a channel, of which the upper 8 were read",)
+        return replace(photo, notes=photo.notes + note) if deep else photo
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -135,13 +136,22 @@ def _from_tiff(path: Path, content: bytes, max_pixels: int) -> Photo | None:
             _check_size(path, width, height, max_pixels)
             array = page.asarray()
             white_is_zero = page.photometric == 0
+            turn = page.tags.valueof(274, default=1)
     except ImageError:
         raise
     # tifffile raises all of these on damaged files, and its own error is a ValueError
     except (ValueError, OSError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise ImageError(f"{path}: truncated or damaged TIFF ({error})") from error
-    pixels = _from_array(array, str(path))
+    pixels = _upright(_from_array(array, str(path)), int(turn))
     return Photo(1 - pixels if white_is_zero else pixels, path)
+
+
+def _upright(pixels: Float[Tensor, "1 3 h w"], orientation: int) -> Float[Tensor, "1 3 hu wu"]:
+    """Undo the eight EXIF orientations: from 5 on rows and columns are exchanged, then come mirrors."""
+    if orientation >= 5:
+        pixels = pixels.transpose(-1, -2)
+    flips = {2: (-1,), 3: (-1, -2), 4: (-2,), 6: (-1,), 7: (-1, -2), 8: (-2,)}.get(orientation, ())
+    return pixels.flip(flips).contiguous()
 
 
 def _from_array(array: np.ndarray, name: str) -> Float[Tensor, "1 3 h w"]:
@@ -182,14 +192,15 @@ def _from_pil(image: Image.Image, path: Path | None) -> Photo:
     if image.mode.startswith("I;16") or image.mode == "I":
         # 16-bit grey; Pillow's own conversion to 8 bits would clip it
         counts = np.asarray(image).astype(np.int64)
-        return Photo(
-            _from_array(np.clip(counts, 0, 65535).astype(np.uint16), str(path or "image")), path, camera, tuple(notes)
-        )
+        if counts.min() < 0 or counts.max() > 65535:
+            raise ImageError(f"{path or 'image'}: counts from {counts.min()} to {counts.max()}; allowed is 0 to 65535")
+        return Photo(_from_array(counts.astype(np.uint16), str(path or "image")), path, camera, tuple(notes))
     if image.mode == "F":
         return Photo(_from_array(np.asarray(image), str(path or "image")), path, camera, tuple(notes))
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
-        notes.append("is partly transparent; mid grey was put behind it")
+        if np.asarray(image.getchannel("A")).min() < 255:
+            notes.append("is partly transparent; mid grey was put behind it")
     image, converted = _to_srgb(image, profile)
     notes += converted
     return Photo(_from_array(np.asarray(image), str(path or "image")), path, camera, tuple(notes))
