@@ -15,8 +15,8 @@ from jaxtyping import Float
 from latentdepth.core.types import Prediction
 from latentdepth.export import write
 from latentdepth.images import Photo, Source, read
-from latentdepth.options import PredictOptions
-from latentdepth.predictor import DEFAULT_MODEL, Predictor, load
+from latentdepth.options import DEFAULT_MODEL, PredictOptions
+from latentdepth.predictor import Predictor, load
 
 
 @dataclass(frozen=True)

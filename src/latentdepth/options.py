@@ -34,6 +34,6 @@ class PredictOptions:
     seed: int = 0
     """Member k of the ensemble starts from noise that depends on (seed, k) alone."""
     match_input: bool = True
-    """Resize the result back to the size of the image."""
+    """Resize the result back to the size of the image; else it stays at the size that the network saw."""
     batch: int | None = None
     """Members decoded at once; None picks what memory allows. Does not change the result."""
