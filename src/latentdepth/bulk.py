@@ -8,10 +8,8 @@ is written while the network runs.
 from __future__ import annotations
 
 import errno
-import glob
-import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Literal
 
 from latentdepth.core.types import Camera, Invariance, Quantity
 from latentdepth.export import DEFAULT_RELIEF, FORMATS, ExportError, finished, sidecar, write
-from latentdepth.images import MAX_PIXELS, SUFFIXES, ImageError, Photo, read
+from latentdepth.images import MAX_PIXELS, ImageError, Photo, read
 from latentdepth.options import PredictOptions
 from latentdepth.predictor import Predictor
 
@@ -209,41 +207,3 @@ def _disk_is_full(error: ExportError, folder: Path) -> bool:
     if isinstance(cause, OSError) and cause.errno is not None:
         return cause.errno in (errno.ENOSPC, errno.EDQUOT)
     return folder.exists() and shutil.disk_usage(folder).free < _FULL_DISK_BYTES
-
-
-def find_photos(given: Sequence[str], *, recursive: bool = False) -> list[Path]:
-    """Files, folders and glob patterns as one list of photos, each once, in the order given.
-
-    Folders give what looks like a photo and is neither hidden nor a result of ours. A name that is not there is kept:
-    reading it says so. Raises ValueError when nothing is left.
-    """
-    found: dict[Path, None] = {}
-    for name in given:
-        path = Path(name)
-        if path.is_dir():
-            found |= dict.fromkeys(_photos_in(path, recursive))
-        elif path.exists() or not glob.has_magic(name):
-            found[path] = None
-        else:
-            found |= dict.fromkeys(Path(one) for one in sorted(glob.glob(name, recursive=True)) if Path(one).is_file())
-    if not found:
-        below = "" if recursive else " (--recursive looks into the folders below)"
-        raise ValueError(f"no photos in {', '.join(given) or 'the list'}{below}; read are {' '.join(SUFFIXES)}")
-    return list(found)
-
-
-def _photos_in(folder: Path, recursive: bool) -> list[Path]:
-    everything = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    results: set[Path] = set()
-    for path in everything:
-        if path.name.endswith(".latentdepth.json"):
-            names = json.loads(path.read_text(encoding="utf-8")).get("files", [])
-            results |= {path.with_name(name) for name in names}
-    return [
-        path
-        for path in everything
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and path not in results
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]

@@ -7,6 +7,7 @@ Exit status: 0 all is well, 1 something failed, 2 nothing was started (wrong arg
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,7 @@ class Predict:
     overwrite: bool = False
     """Replace results that are there."""
     near_far: tuple[float, float] | None = None
-    """Distances in metres of the nearest and the farthest point, for ply and glb of relative depth."""
+    """Distances that the nearest and the farthest point shall have in ply and glb, where depth is only relative."""
     fov_deg: float | None = None
     """Angle of view across the longer side, degrees; by default from the photo, where it says."""
     max_pixels: int | None = None
@@ -72,7 +73,7 @@ class View:
     result: Annotated[Positional[Path], arg(metavar="RESULT")]
     """Any file of the result, such as its .latentdepth.json."""
     photo: Path | None = None
-    """The photo that the result is of, for the colours; by default the one of that name beside the result, if any."""
+    """The photo that the result is of; by default the one of its name beside the result, else colours of depth."""
     overwrite: bool = False
     """Replace pictures that are there."""
     open: bool = False
@@ -130,9 +131,10 @@ def _predict(verb: Predict) -> int:
         raise ValueError("no photo is given; type `latentdepth predict PHOTO` (a file, folder or pattern)")
     if verb.skip_existing and verb.overwrite:
         raise ValueError("--skip-existing and --overwrite contradict each other; give one of them")
-    from latentdepth.bulk import Saving, find_photos
+    from latentdepth.bulk import Saving
     from latentdepth.export import plan_outputs
     from latentdepth.images import MAX_PIXELS
+    from latentdepth.inputs import find_photos
 
     lines = sys.stdin.read().splitlines() if "-" in verb.paths else []
     given = [line for line in lines if line.strip()] + [path for path in verb.paths if path != "-"]
@@ -144,7 +146,9 @@ def _predict(verb: Predict) -> int:
         fov_deg=verb.fov_deg,
         max_pixels=MAX_PIXELS if verb.max_pixels is None else verb.max_pixels,
     )
-    plan = plan_outputs(find_photos(given, recursive=verb.recursive), verb.out)
+    photos = find_photos(given, recursive=verb.recursive)
+    plan = plan_outputs([path for path in photos if path.exists()], verb.out)
+    plan |= {path: verb.out / path.stem for path in photos if path not in plan}  # to be reported as missing
     report = _with_progress(verb, plan, saving)
     return _conclude(report, verb.out)
 
@@ -167,7 +171,10 @@ def _info(verb: Info) -> int:
         facts = load(verb.subject, device="cpu").describe()
     else:
         from latentdepth.images import read
+        from latentdepth.models.source import resolve
 
+        if not Path(verb.subject).suffix and not Path(verb.subject).is_file():
+            resolve(verb.subject)  # says how models are spelt
         photo = read(verb.subject)
         height, width = photo.pixels.shape[-2:]
         camera = photo.camera
@@ -180,18 +187,14 @@ def _info(verb: Info) -> int:
 
 
 def _view(verb: View) -> int:
-    import json
-
-    from latentdepth.export import find_result, read_prediction
+    from latentdepth.export import read_prediction
     from latentdepth.images import read
+    from latentdepth.inputs import find_result
 
-    described = find_result(verb.result)
-    named = json.loads(described.read_text(encoding="utf-8")).get("image")
-    beside = described.parent / named if named else None
-    path = verb.photo or (beside if beside and beside.is_file() else None)
+    stem, beside = find_result(verb.result)
+    path = verb.photo or beside
     photo = None if path is None else read(path)
-    stem = described.with_name(described.name.removesuffix(".latentdepth.json"))
-    for picture in _draw(read_prediction(described), photo, stem, overwrite=verb.overwrite):
+    for picture in _draw(read_prediction(stem), photo, stem, overwrite=verb.overwrite):
         print(picture)
         if verb.open:
             import webbrowser
@@ -217,7 +220,9 @@ def _demo(verb: Demo) -> int:
     if report.done:
         print(f"The pictures are in {verb.out.resolve()}:")
         print(f"  {', '.join(plan[path].name for path in report.done)}, each with")
-        print("  *_depth.png (near is red), *_uncertainty.png, *_plot.png (photo and colour bar), *_view.png (from the side)")
+        print(
+            "  *_depth.png (near is red), *_uncertainty.png, *_plot.png (with a colour bar), *_view.png (from the side)"
+        )
     return _conclude(report, verb.out)
 
 
@@ -253,11 +258,12 @@ def _with_progress(verb: Predict | Demo, plan: Mapping[Path, Path], saving: Savi
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, remaining)
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("predicting", total=len(plan), rate="")
+        predicted, started = 0, time.monotonic()
 
         def on_photo(path: Path, outcome: Outcome, text: str) -> None:
-            progress.advance(task)
-            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            progress.update(task, rate=f"{speed:.2f} photos/s" if speed else "")
+            nonlocal predicted
+            predicted += outcome == "done"
+            progress.update(task, advance=1, rate=f"{predicted / (time.monotonic() - started):.2f} photos/s")
             if text:
                 line = f"{'failed' if outcome == 'failed' else 'note'}: {path}: {text}"
                 progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
