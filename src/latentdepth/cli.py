@@ -47,7 +47,7 @@ class Predict:
     fov_deg: float | None = None
     """Angle of view across the longer side, degrees; by default from the photo, where it says."""
     max_pixels: int | None = None
-    """Refuse photos of more pixels (default 200 million)."""
+    """Refuse photos of more pixels (default 178 million)."""
     device: Device = "auto"
     dtype: Dtype = "auto"
     options: PredictOptions = field(default_factory=PredictOptions)

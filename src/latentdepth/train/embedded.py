@@ -90,7 +90,7 @@ def new_unet(in_channels: int) -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         layers_per_block=1,
         cross_attention_dim=PROMPT_WIDTH,
-        attention_head_dim=32,
+        attention_head_dim=(2, 4, 7),  # diffusers takes this for the *number* of heads; 32 channels each
         use_linear_projection=True,
     )
 
@@ -221,7 +221,8 @@ def train_depth(build: Build) -> None:
     if build.without_prior:
         unet = new_unet(8)
     else:
-        unet = doubled_input(UNet2DConditionModel.from_pretrained(build.out / "prior" / "model"))
+        prior = UNet2DConditionModel.from_pretrained(build.out / "prior" / "model")
+        unet = doubled_input(prior)
     task = Denoise(channels_last(unet), schedule(), empty_prompt(), last_share=build.last_share)
     config = _loop(build, steps=1400, lr=5e-4, save_every=100, seed=2)
     weights = [float(len(readers)) for readers in by_source.values()]
