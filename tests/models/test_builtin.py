@@ -1,0 +1,95 @@
+"""The embedded model: the same numbers as when it was made, at three depths, and sense on a real photo with known depth."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latentdepth.core.align import fit_disparity
+from latentdepth.core.metrics import abs_rel
+from latentdepth.demo import sample_photos
+from latentdepth.images import read
+from latentdepth.models.source import resolve
+from latentdepth.options import DEFAULT_MODEL, PredictOptions
+from latentdepth.predictor import DiffusionPredictor, load
+
+
+@pytest.fixture(scope="module")
+def predictor() -> DiffusionPredictor:
+    return load(DEFAULT_MODEL, device="cpu", dtype="float32")
+
+
+def test_it_is_small_and_described():
+    folder = resolve(DEFAULT_MODEL)
+    assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) < 32e6
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for word in ("Data", "Seed", "Command", "AbsRel", "Limits"):
+        assert word in card
+
+
+def test_it_is_a_folder_that_diffusers_loads():
+    from diffusers import MarigoldDepthPipeline
+
+    pipe = MarigoldDepthPipeline.from_pretrained(resolve(DEFAULT_MODEL), text_encoder=None, tokenizer=None)
+    assert pipe.unet.config["in_channels"] == 8
+    assert pipe.vae.config["latent_channels"] == 4
+    assert len(pipe.vae.config["block_out_channels"]) == 4  # 8x
+
+
+def summary(values: torch.Tensor) -> list[float]:
+    """Enough of a tensor to notice any change: mean, spread, and a few of its values."""
+    flat = values.flatten().double()
+    picked = flat[torch.linspace(0, len(flat) - 1, 4).long()]
+    return [float(flat.mean()), float(flat.std()), *picked.tolist()]
+
+
+GOLDEN: dict[str, list[float]] = {}
+
+
+def test_goldens(predictor: DiffusionPredictor):
+    image = read(sample_photos()["coffee"]).pixels
+    plan = predictor.plan(PredictOptions(resolution=128))
+    from latentdepth.core.modality import fit_size, pad, resize
+
+    fitted = pad(resize(image * 2 - 1, fit_size(image.shape[-2], image.shape[-1], 128)), predictor.model.stride)
+    with torch.inference_mode():
+        latent = predictor.model.encode(fitted)
+        start = predictor.start(plan, [0], (4, latent.shape[-2], latent.shape[-1]))
+        sampled = predictor.sampler(plan, [0])(lambda x, t: predictor.model.x0(x, t, latent), start)
+    found = {
+        "image latent": summary(latent),
+        "sampled latent": summary(sampled),
+        "value": summary(predictor(image, PredictOptions(resolution=128)).value),
+    }
+    for name, numbers in GOLDEN.items():
+        # float32 on another processor sums in another order; a wrong formula moves these by far more
+        np.testing.assert_allclose(found[name], numbers, atol=5e-3, err_msg=name)
+    assert set(found) == set(GOLDEN)
+
+
+def motorcycle() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Photo, depth up to scale, and mask of a Middlebury stereo scene that scikit-image ships."""
+    spec = find_spec("skimage")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    with np.load(folder / "motorcycle_disp.npz") as archive:
+        disparity = torch.from_numpy(archive["arr_0"])[None, None]
+    valid = disparity.isfinite() & (disparity > 0)
+    # pixels of the right view lie 31 columns off: infinity is not at zero disparity in this pair, but an affine fit
+    # in disparity absorbs any offset
+    return read(folder / "motorcycle_left.png").pixels, 1 / torch.where(valid, disparity, 1.0), valid
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_it_makes_sense_on_a_real_scene(predictor: DiffusionPredictor, steps: int):
+    image, depth, valid = motorcycle()
+    value = predictor(image, PredictOptions(steps=steps, members=4)).value
+    h, w = depth.shape[-2:]
+    ramp = torch.linspace(0, 1, h)[None, None, :, None].expand(1, 1, h, w)
+    errors = [float(abs_rel(fit_disparity(way, depth, valid)[0], depth, valid)) for way in (value, ramp)]
+    assert errors[0] < errors[1]  # better than knowing that the floor is below
