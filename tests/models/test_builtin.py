@@ -1,4 +1,4 @@
-"""The embedded model: the same numbers as when it was made, at three depths, and sense on a real photo with known depth."""
+"""The embedded model: the same numbers as when it was made, and sense on a real photo with known depth."""
 
 from __future__ import annotations
 

@@ -62,8 +62,15 @@ class Build:
     """Augmented views of each pair that are encoded before training."""
     last_share: float = 0.4
     """Share of depth-training samples at the last timestep, where one-step inference lives."""
+    multires_strength: float = 0.9
+    """Of the annealed multi-resolution training noise; 0 is plain Gaussian noise."""
     without_prior: bool = False
-    """Ablation: start the depth stage from random weights."""
+    """Start the depth stage from random weights instead of the image prior, in a folder of its own."""
+
+    @property
+    def depth_folder(self) -> Path:
+        """Where the depth stage lives."""
+        return self.out / ("depth-without-prior" if self.without_prior else "depth")
 
 
 def new_vae() -> AutoencoderKL:
@@ -223,11 +230,17 @@ def train_depth(build: Build) -> None:
     else:
         prior = UNet2DConditionModel.from_pretrained(build.out / "prior" / "model")
         unet = doubled_input(prior)
-    task = Denoise(channels_last(unet), schedule(), empty_prompt(), last_share=build.last_share)
+    task = Denoise(
+        channels_last(unet),
+        schedule(),
+        empty_prompt(),
+        multires_strength=build.multires_strength,
+        last_share=build.last_share,
+    )
     config = _loop(build, steps=1400, lr=5e-4, save_every=100, seed=2)
     weights = [float(len(readers)) for readers in by_source.values()]
     batches = latent_batches(stores, weights, batch=build.batch or 32, seed=2, prior=False)
-    train(config, task, batches, build.out / ("depth-without-prior" if build.without_prior else "depth"))
+    train(config, task, batches, build.depth_folder)
 
 
 def assemble(build: Build) -> None:
@@ -237,7 +250,7 @@ def assemble(build: Build) -> None:
 
     vae, scale = load_vae(build.out)
     vae.register_to_config(scaling_factor=scale)
-    unet = UNet2DConditionModel.from_pretrained(build.out / "depth" / "model")
+    unet = UNet2DConditionModel.from_pretrained(build.depth_folder / "model")
     facts = Facts(modality="disparity", steps=1, resolution=256)
     DiffusionModel(unet, vae, schedule(), empty_prompt(), facts).save(build.out / "model", dtype=torch.float16)
     print(f"wrote {build.out / 'model'}")
