@@ -195,7 +195,9 @@ def test_view_draws_a_plot_and_the_scene_from_the_side(
 
 def test_demo_draws_every_sample_photo(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path), *model]) == 0
-    assert str(tmp_path) in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert str(tmp_path) in said
+    assert "*_depth.png" in said
     for ending in ("_depth.png", "_depth16.png", "_uncertainty.png", "_plot.png", "_view.png", ".latentdepth.json"):
         assert len(list(tmp_path.glob("*" + ending))) == 6
 

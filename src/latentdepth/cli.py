@@ -214,15 +214,16 @@ def _demo(verb: Demo) -> int:
         raise ValueError('the packages with the sample photos are missing: pip install "latentdepth[demo]"')
     plan = {path: verb.out / name for name, path in photos.items()}
     report = _with_progress(verb, plan, Saving(("preview", "png16"), overwrite=verb.overwrite))
+    quantity = ""
     for path in report.done:
-        stem = plan[path]
-        _draw(read_prediction(stem), read(path), stem, overwrite=True)
+        prediction = read_prediction(plan[path])
+        quantity = prediction.kind.quantity.value
+        _draw(prediction, read(path), plan[path], overwrite=True)
     if report.done:
         print(f"The pictures are in {verb.out.resolve()}:")
         print(f"  {', '.join(plan[path].name for path in report.done)}, each with")
-        print(
-            "  *_depth.png (near is red), *_uncertainty.png, *_plot.png (with a colour bar), *_view.png (from the side)"
-        )
+        print(f"  *_{quantity}.png (near is red), *_uncertainty.png, *_plot.png (with a colour bar),")
+        print("  and *_view.png (the scene from the side)")
     return _conclude(report, verb.out)
 
 
