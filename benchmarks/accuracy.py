@@ -16,13 +16,12 @@ from pathlib import Path
 
 import torch
 import tyro
-from latentdepth.core.align import fit_disparity
-from latentdepth.core.metrics import abs_rel, delta
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 
+from latentdepth.core.align import fit_disparity
+from latentdepth.core.metrics import abs_rel, delta
 from latentdepth.core.types import Quantity
 from latentdepth.data.training import manifest_pairs
 from latentdepth.options import PredictOptions
@@ -85,7 +84,7 @@ def main() -> None:
         for pair in manifest_pairs(folder, sources=ask.sources):
             by_source[pair.source].append(pair)
         for source, pairs in by_source.items():
-            for pair in track(pairs[:: ask.every], description=f"{source:24}", transient=True):
+            for pair in track(pairs[:: ask.every], description=f"{source:24}", console=Console(stderr=True)):
                 sample = pair.read()
                 truth, valid = sample.depth_m[None], sample.valid[None]
                 for name, way in ways.items():
@@ -93,18 +92,18 @@ def main() -> None:
                     scores[source][name].append(
                         (float(abs_rel(depth, truth, valid)), float(delta(depth, truth, valid)))
                     )
-    table = Table("source", "n", *ways, title="AbsRel / delta1, disparity fit")
-    means: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for source, columns in scores.items():
+    print("| source | n | " + " | ".join(ways) + " |")
+    print("|---|---|" + "---|" * len(ways))
+    means: dict[str, list[Tensor]] = defaultdict(list)
+    for source, columns in sorted(scores.items()):
         cells = []
         for name in ways:
             mean = torch.tensor(columns[name], dtype=torch.float64).nanmean(0)
-            means[name].append((float(mean[0]), float(mean[1])))
+            means[name].append(mean)
             cells.append(f"{mean[0]:.3f} / {mean[1]:.3f}")
-        table.add_row(source, str(len(columns[ask.model])), *cells)
-    summary = [torch.tensor(means[name], dtype=torch.float64).nanmean(0) for name in ways]
-    table.add_row("mean over sources", str(len(scores)), *(f"{m[0]:.3f} / {m[1]:.3f}" for m in summary))
-    Console(width=140).print(table)
+        print(f"| {source} | {len(columns[ask.model])} | " + " | ".join(cells) + " |")
+    summary = [torch.stack(means[name]).nanmean(0) for name in ways]
+    print(f"| mean over {len(scores)} sources | | " + " | ".join(f"{m[0]:.3f} / {m[1]:.3f}" for m in summary) + " |")
 
 
 if __name__ == "__main__":

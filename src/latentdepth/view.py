@@ -93,7 +93,7 @@ def strip(rows: Sequence[tuple[Prediction, Photo]], path: Path, *, height_px: in
             depth = F.interpolate(relief_depth(prediction, DEFAULT_RELIEF if relief else None), size, mode="bilinear")
             camera = prediction.camera or Camera.from_fov(DEFAULT_FOV_DEG, w, h)
             camera = camera.resized(size[1], size[0])
-            small.append(render_view(small[0][0], depth[0], camera, yaw_deg=14, pitch_deg=6)[None])
+            small.append(render_view(small[0][0], depth[0], camera, yaw_deg=8, pitch_deg=4)[None])
         pictures.append(torch.cat(small, -1)[0])
     width = max(picture.shape[-1] for picture in pictures)
     padded = [F.pad(picture, (0, width - picture.shape[-1], 0, 4), value=1.0) for picture in pictures]
