@@ -89,7 +89,8 @@ def new_vae() -> AutoencoderKL:
 
 def new_unet(in_channels: int) -> UNet2DConditionModel:
     """13.3 M parameters; attention at the two lower resolutions, where it is cheap and sees the whole image."""
-    return UNet2DConditionModel(
+    construct: Any = UNet2DConditionModel  # as above
+    return construct(
         in_channels=in_channels,
         out_channels=4,
         block_out_channels=(64, 128, 224),
