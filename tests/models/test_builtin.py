@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,5 +102,5 @@ def test_it_makes_sense_on_a_real_scene(predictor: DiffusionPredictor, steps: in
     )
     # 0.34 to 0.36 against 0.43; on this scene a vertical ramp (0.29) still beats the first version
     assert found < 0.9 * min(bright, flat)
-    ranks, _ = spearmanr(value[valid][::50], 1 / depth[valid][::50])
-    assert ranks > 0.45  # 0.59 and 0.60 when it was made; luminance has 0.10
+    ranks: Any = spearmanr(value[valid][::50], 1 / depth[valid][::50])  # annotated as a tuple of unknowns
+    assert float(ranks[0]) > 0.45  # 0.59 and 0.60 when it was made; luminance has 0.10
