@@ -20,7 +20,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from latentdepth.core.relief import DEFAULT_RELIEF
+from latentdepth.core.relief import DEFAULT_RELIEF, check_relief
 from latentdepth.core.types import Camera, Invariance, Kind, Prediction, Quantity
 from latentdepth.formats import FORMATS, Picture, png_range, scale_note, write_uncertainty, write_uncertainty_preview
 from latentdepth.images import Photo
@@ -36,6 +36,7 @@ __all__ = [
     "write",
 ]
 
+SIDECAR_SUFFIX = ".latentdepth.json"
 _SIDECAR_VERSION = 1
 
 
@@ -45,7 +46,25 @@ class ExportError(OSError):
 
 def sidecar(stem: Path) -> Path:
     """Where the description of the result ``stem`` lies."""
-    return stem.with_name(stem.name + ".latentdepth.json")
+    return stem.with_name(stem.name + SIDECAR_SUFFIX)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a sidecar lists; none where it isn't one of ours."""
+    try:
+        return [path.with_name(name) for name in json.loads(path.read_text(encoding="utf-8"))["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # someone else's file by that name
+
+
+def find_sidecar(given: Path) -> Path | None:
+    """The sidecar of the result that ``given`` names: the sidecar itself, the stem, or any of the files it lists."""
+    if given.name.endswith(SIDECAR_SUFFIX):
+        return given if given.is_file() else None
+    if sidecar(given).is_file():
+        return sidecar(given)
+    around = sorted(given.parent.glob("*" + SIDECAR_SUFFIX))
+    return next((path for path in around if given in files_of(path)), None)
 
 
 def _checked_formats(formats: Sequence[str]) -> list[str]:
@@ -120,13 +139,7 @@ def write(
         raise ValueError(f"the prediction holds {prediction.value.shape[0]} images; write them one by one")
     picture = Picture(prediction, None if photo is None else photo.pixels, near_far)
     if any(FORMATS[name].geometry for name in wanted):
-        if prediction.kind.quantity is Quantity.NORMALS:
-            raise ValueError("normals hold no distances; ply and glb need depth or disparity")
-        if prediction.kind.invariance is not Invariance.METRIC and near_far is None:
-            raise ValueError(
-                f"{prediction.kind} has no scale, so ply and glb need a near and a far: near_far={DEFAULT_RELIEF} in "
-                f"Python, --near-far {DEFAULT_RELIEF[0]} {DEFAULT_RELIEF[1]} on the command line"
-            )
+        check_relief(prediction.kind, near_far)
     files = _files(stem, picture, wanted)
     there = [str(p) for p in (*files, sidecar(stem)) if p.exists()]
     if there and not overwrite:
@@ -245,11 +258,7 @@ def read_prediction(path: str | Path) -> Prediction:
     Raises ValueError when there is no sidecar or no file that holds the values (previews don't).
     """
     given = Path(path)
-    candidates = [given] if given.name.endswith(".latentdepth.json") else [sidecar(given)]
-    candidates += [
-        p for p in sorted(given.parent.glob("*.latentdepth.json")) if given.name in p.read_text(encoding="utf-8")
-    ]
-    found = next((p for p in candidates if p.is_file()), None)
+    found = find_sidecar(given)
     if found is None:
         raise ValueError(f"{given}: no result is there; give the .latentdepth.json that `latentdepth predict` wrote")
     description = json.loads(found.read_text(encoding="utf-8"))

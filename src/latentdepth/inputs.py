@@ -10,9 +10,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from latentdepth.export import SIDECAR_SUFFIX, files_of, find_sidecar
 from latentdepth.images import SUFFIXES
-
-_SIDECAR = ".latentdepth.json"
 
 
 def find_photos(given: Sequence[str], *, recursive: bool = False) -> list[Path]:
@@ -41,23 +40,20 @@ def find_result(given: Path) -> tuple[Path, Path | None]:
 
     Raises ValueError when there is no such result.
     """
-    if given.name.endswith(_SIDECAR):
-        sidecars = [given] if given.is_file() else []
-    else:
-        own = given.with_name(given.name + _SIDECAR)
-        around = sorted(given.parent.glob("*" + _SIDECAR))
-        sidecars = [own] if own.is_file() else [path for path in around if given in _files_of(path)]
-    if not sidecars:
+    described = find_sidecar(given)
+    if described is None:
         raise ValueError(f"{given} belongs to no result; give one of the files that `latentdepth predict` wrote")
-    described = sidecars[0]
     named = json.loads(described.read_text(encoding="utf-8")).get("image")
     photo = described.with_name(named) if named else None
-    return described.with_name(described.name.removesuffix(_SIDECAR)), photo if photo and photo.is_file() else None
+    return described.with_name(
+        described.name.removesuffix(SIDECAR_SUFFIX)
+    ), photo if photo and photo.is_file() else None
 
 
 def _photos_in(folder: Path, recursive: bool) -> list[Path]:
     everything = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    results = {file for path in everything if path.name.endswith(_SIDECAR) for file in _files_of(path)}
+    sidecars = [path for path in everything if path.name.endswith(SIDECAR_SUFFIX)]
+    results = {file for path in sidecars for file in files_of(path)}
     return [
         path
         for path in everything
@@ -66,10 +62,3 @@ def _photos_in(folder: Path, recursive: bool) -> list[Path]:
         and path not in results
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-
-
-def _files_of(sidecar: Path) -> list[Path]:
-    try:
-        return [sidecar.with_name(name) for name in json.loads(sidecar.read_text(encoding="utf-8"))["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []  # someone else's file by that name
