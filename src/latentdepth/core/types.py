@@ -115,6 +115,22 @@ class Camera:
         sx, sy = width_px / self.width_px, height_px / self.height_px
         return Camera(self.fx_px * sx, self.fy_px * sy, self.cx_px * sx, self.cy_px * sy, width_px, height_px)
 
+    def cropped(self, left_px: int, top_px: int, width_px: int, height_px: int) -> Camera:
+        """The camera of a window of the picture, in whole pixels. Raises ValueError when it reaches outside."""
+        right_px, bottom_px = left_px + width_px, top_px + height_px
+        if min(left_px, top_px, width_px - 1, height_px - 1) < 0 or (
+            right_px > self.width_px or bottom_px > self.height_px
+        ):
+            raise ValueError(
+                f"the window from ({left_px}, {top_px}) to ({right_px}, {bottom_px}) is not inside "
+                f"{self.width_px} x {self.height_px} pixels"
+            )
+        return Camera(self.fx_px, self.fy_px, self.cx_px - left_px, self.cy_px - top_px, width_px, height_px)
+
+    def mirrored(self) -> Camera:
+        """The camera of the picture mirrored left to right: points and normals have their x negated."""
+        return Camera(self.fx_px, self.fy_px, self.width_px - self.cx_px, self.cy_px, self.width_px, self.height_px)
+
 
 @dataclass(frozen=True)
 class SparseDepth:

@@ -1,8 +1,12 @@
-"""Random views of a sample: crop, flip, colour. Every draw comes from the generator that is handed in."""
+"""Random views of a sample: crop, flip, colour. Every draw comes from the generator that is handed in.
+
+Photo, depth, mask, normals and camera are cut, stretched and mirrored together.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -16,13 +20,70 @@ def _uniform(draw: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand((), generator=draw))
 
 
+def cut(sample: Sample, left: int, top: int, width: int, height: int) -> Sample:
+    """A window in whole pixels; the camera's principal point moves with it. Raises ValueError outside the picture."""
+    h, w = sample.image.shape[-2:]
+    if left < 0 or top < 0 or width < 1 or height < 1 or left + width > w or top + height > h:
+        raise ValueError(f"a window of {width} x {height} at ({left}, {top}) is not inside {w} x {h} pixels")
+    window = (..., slice(top, top + height), slice(left, left + width))
+    return replace(
+        sample,
+        image=sample.image[window],
+        depth_m=sample.depth_m[window],
+        valid=sample.valid[window],
+        camera=None if sample.camera is None else sample.camera.cropped(left, top, width, height),
+        normals=None if sample.normals is None else sample.normals[window],
+    )
+
+
+def resized(sample: Sample, height: int, width: int) -> Sample:
+    """Another size of the same picture; where the aspect changes, the camera's focal lengths do so apart.
+
+    The photo is filtered; depth and normals are taken from the nearest pixel, so that no value is invented at an
+    occlusion edge. Normals are those of the scene, so a stretch of the picture leaves them as they are.
+    """
+
+    def nearest(tensor: Float[Tensor, "c h w"]) -> Float[Tensor, "c ho wo"]:
+        return F.interpolate(tensor[None], (height, width), mode="nearest-exact")[0]
+
+    image = F.interpolate(sample.image[None], (height, width), mode="bilinear", antialias=True)[0]
+    return replace(
+        sample,
+        image=image.clamp(0, 1),
+        depth_m=nearest(sample.depth_m),
+        valid=nearest(sample.valid.float()) > 0.5,
+        camera=None if sample.camera is None else sample.camera.resized(width, height),
+        normals=None if sample.normals is None else nearest(sample.normals),
+    )
+
+
+def mirrored(sample: Sample) -> Sample:
+    """Left and right exchanged: x of the normals changes its sign, the principal point its side."""
+    normals = sample.normals
+    return replace(
+        sample,
+        image=sample.image.flip(-1),
+        depth_m=sample.depth_m.flip(-1),
+        valid=sample.valid.flip(-1),
+        camera=None if sample.camera is None else sample.camera.mirrored(),
+        normals=None if normals is None else normals.flip(-1) * normals.new_tensor([-1.0, 1.0, 1.0])[:, None, None],
+    )
+
+
 def crop_and_flip(
-    sample: Sample, height: int, width: int, draw: torch.Generator, *, smallest: float = 0.55, stretch: float = 1.2
+    sample: Sample,
+    height: int,
+    width: int,
+    draw: torch.Generator,
+    *,
+    smallest: float = 0.55,
+    stretch: float = 1.2,
+    flip: float = 0.5,
 ) -> Sample:
-    """A random window of about the wanted aspect, resized to ``height`` x ``width``, mirrored half of the time.
+    """A random window of about the wanted aspect, resized to ``height`` x ``width``, mirrored with chance ``flip``.
 
     ``smallest`` is the least share of the largest possible window's side; ``stretch`` the most that the aspect may be
-    bent. Depth is resized by nearest neighbour, so that no value is invented at an occlusion edge.
+    bent.
     """
     h, w = sample.image.shape[-2:]
     aspect = width / height * math.exp(_uniform(draw, -math.log(stretch), math.log(stretch)))
@@ -31,13 +92,8 @@ def crop_and_flip(
     crop_h = max(2, int(min(h, w / aspect) * side))
     top = int(_uniform(draw, 0, h - crop_h + 1 - 1e-6))
     left = int(_uniform(draw, 0, w - crop_w + 1 - 1e-6))
-    window = (..., slice(top, top + crop_h), slice(left, left + crop_w))
-    image = F.interpolate(sample.image[window][None], (height, width), mode="bilinear", antialias=True)[0]
-    depth = F.interpolate(sample.depth_m[window][None], (height, width), mode="nearest-exact")[0]
-    valid = F.interpolate(sample.valid[window][None].float(), (height, width), mode="nearest-exact")[0] > 0.5
-    if float(torch.rand((), generator=draw)) < 0.5:
-        image, depth, valid = image.flip(-1), depth.flip(-1), valid.flip(-1)
-    return Sample(image.clamp(0, 1), depth, valid, sample.group)
+    view = resized(cut(sample, left, top, crop_w, crop_h), height, width)
+    return mirrored(view) if float(torch.rand((), generator=draw)) < flip else view
 
 
 def photometric(image: Float[Tensor, "3 h w"], draw: torch.Generator) -> Float[Tensor, "3 h w"]:
@@ -57,3 +113,23 @@ def photometric(image: Float[Tensor, "3 h w"], draw: torch.Generator) -> Float[T
     if _uniform(draw, 0, 1) < 0.4:
         image = image + torch.randn(image.shape, generator=draw) * _uniform(draw, 0, 0.05)
     return image.clamp(0, 1)
+
+
+def colour_jitter(image: Float[Tensor, "3 h w"], draw: torch.Generator) -> Float[Tensor, "3 h w"]:
+    """Brightness, contrast and saturation by factors of 0.5 to 1.5, hue by up to a fifth of the circle.
+
+    The strengths that the published normals models were trained with. Hue is turned about the grey axis of RGB,
+    which unlike a turn in HSV has no seam where a colour is nearly grey.
+    """
+    luma = image.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+    image = (image * _uniform(draw, 0.5, 1.5)).clamp(0, 1)
+    grey_mean = (image * luma).sum(0).mean()
+    image = (grey_mean + (image - grey_mean) * _uniform(draw, 0.5, 1.5)).clamp(0, 1)
+    grey = (image * luma).sum(0, keepdim=True)
+    image = (grey + (image - grey) * _uniform(draw, 0.5, 1.5)).clamp(0, 1)
+    angle = _uniform(draw, -0.2, 0.2) * 2 * math.pi
+    # Rodrigues' rotation about (1, 1, 1) / sqrt 3
+    along, across = (1 - math.cos(angle)) / 3, math.sin(angle) / math.sqrt(3)
+    turn = torch.full((3, 3), along) + torch.eye(3) * math.cos(angle)
+    turn = turn + across * torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+    return torch.einsum("ij,jhw->ihw", turn.to(image), image).clamp(0, 1)

@@ -57,6 +57,13 @@ class Pair:
         )
 
 
+def read_photo(path: Path) -> Sample:
+    """A photo without depth: one metre and valid everywhere."""
+    image = torch.from_numpy(np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)
+    everywhere = torch.ones(1, *image.shape[-2:])
+    return Sample(image, everywhere, everywhere.bool())
+
+
 def log_coded_pairs(folder: Path) -> list[Pair]:
     """Frames ``SCENE_VIEW.jpg`` with ``SCENE_VIEW.png`` where z = 0.05 exp((u - 1) / 65534 ln 8000) metres, 0 = sky."""
     return [
@@ -65,12 +72,19 @@ def log_coded_pairs(folder: Path) -> list[Pair]:
     ]
 
 
-def manifest_pairs(folder: Path, *, sources: Sequence[str] = (), shipped_only: bool = False) -> list[Pair]:
-    """Rows of ``manifest.jsonl``; ``shipped_only`` keeps those that weights we ship may be trained on."""
+def manifest_pairs(
+    folder: Path, *, sources: Sequence[str] = (), shipped_only: bool = False, min_agreement: float = -1.0
+) -> list[Pair]:
+    """Rows of ``manifest.jsonl``; ``shipped_only`` keeps those that weights we ship may be trained on.
+
+    ``min_agreement`` leaves out rows whose teacher agreed less with itself; rows without a teacher count as certain.
+    """
     pairs = []
     for line in (folder / "manifest.jsonl").read_text().splitlines():
         row = json.loads(line)
         if (sources and row["source"] not in sources) or (shipped_only and not row["may_train_shipped"]):
+            continue
+        if row.get("agreement", 1.0) < min_agreement:
             continue
         coding: Literal["metres", "disparity"] = "disparity" if row["kind"].startswith("disparity") else "metres"
         pairs.append(
