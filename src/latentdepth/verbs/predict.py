@@ -1,0 +1,134 @@
+"""``latentdepth predict``: photos in, files out, with a bar and a report. Holds no logic of prediction."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from latentdepth.options import DEFAULT_MODEL, Device, Dtype, FormatName, PredictOptions
+
+if TYPE_CHECKING:
+    from latentdepth.bulk import Report, Saving
+
+MODEL_HELP = "builtin:NAME, dir:PATH or hub:ORG/REPO[@REV]; `latentdepth models` lists those that are here."
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Predict depth (or what the model gives) for photos."""
+
+    paths: Annotated[Positional[tuple[str, ...]], arg(metavar="PATH...")] = ()
+    """Photos, folders, glob patterns; - reads paths from standard input, one a line."""
+    model: Annotated[str, arg(help=MODEL_HELP)] = DEFAULT_MODEL
+    out: Path = Path("results")
+    """Folder for the results; the photos' folders are mirrored in it."""
+    formats: tuple[FormatName, ...] = ("preview", "png16")
+    """Files to write for each photo."""
+    recursive: bool = False
+    """Look into folders below the given ones too."""
+    skip_existing: bool = False
+    """Leave finished results alone, and go on where an earlier run stopped."""
+    overwrite: bool = False
+    """Replace results that are there."""
+    near_far: tuple[float, float] | None = None
+    """Distances that the nearest and the farthest point shall have in ply and glb, where depth is only relative."""
+    fov_deg: float | None = None
+    """Angle of view across the longer side, degrees; by default from the photo, where it says."""
+    max_pixels: int | None = None
+    """Refuse photos of more pixels (default 178 million)."""
+    device: Device = "auto"
+    dtype: Dtype = "auto"
+    options: PredictOptions = field(default_factory=PredictOptions)
+
+
+class ModelChoice(Protocol):
+    """What a verb that predicts must say."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def device(self) -> Device: ...
+    @property
+    def dtype(self) -> Dtype: ...
+    @property
+    def options(self) -> PredictOptions: ...
+
+
+def run(verb: Predict) -> int:
+    if not verb.paths:
+        raise ValueError("no photo is given; type `latentdepth predict PHOTO` (a file, folder or pattern)")
+    if verb.skip_existing and verb.overwrite:
+        raise ValueError("--skip-existing and --overwrite contradict each other; give one of them")
+    from latentdepth.bulk import Saving
+    from latentdepth.export import plan_outputs
+    from latentdepth.images import MAX_PIXELS
+    from latentdepth.inputs import find_photos
+
+    lines = sys.stdin.read().splitlines() if "-" in verb.paths else []
+    given = [line for line in lines if line.strip()] + [path for path in verb.paths if path != "-"]
+    saving = Saving(
+        formats=verb.formats,
+        skip_existing=verb.skip_existing,
+        overwrite=verb.overwrite,
+        near_far=verb.near_far,
+        fov_deg=verb.fov_deg,
+        max_pixels=MAX_PIXELS if verb.max_pixels is None else verb.max_pixels,
+    )
+    photos = find_photos(given, recursive=verb.recursive)
+    plan = plan_outputs([path for path in photos if path.exists()], verb.out)
+    plan |= {path: verb.out / path.stem for path in photos if path not in plan}  # to be reported as missing
+    report = with_progress(verb, plan, saving)
+    return conclude(report, verb.out)
+
+
+def with_progress(verb: ModelChoice, plan: Mapping[Path, Path], saving: Saving) -> Report:
+    """``bulk.predict_files`` with a bar on standard error; a line for each photo that failed or has a note."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from latentdepth.bulk import Outcome, predict_files
+    from latentdepth.predictor import load
+
+    rate, remaining = TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, remaining)
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("predicting", total=len(plan), rate="")
+        predicted, started = 0, time.monotonic()
+
+        def on_photo(path: Path, outcome: Outcome, text: str) -> None:
+            nonlocal predicted
+            predicted += outcome == "done"
+            progress.update(task, advance=1, rate=f"{predicted / (time.monotonic() - started):.2f} photos/s")
+            if text:
+                line = f"{'failed' if outcome == 'failed' else 'note'}: {path}: {text}"
+                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        return predict_files(
+            lambda: load(verb.model, device=verb.device, dtype=verb.dtype),
+            plan,
+            verb.options,
+            saving=saving,
+            on_photo=on_photo,
+        )
+
+
+def conclude(report: Report, folder: Path) -> int:
+    """One line of what became of the photos, and the exit status that fits."""
+    counts = {"done": report.done, "skipped": report.skipped, "failed": report.failed, "left": report.left}
+    line = ", ".join(f"{len(paths)} {word}" for word, paths in counts.items() if paths) or "nothing to do"
+    if report.done:
+        line += f"; results in {folder}"
+    if report.stopped == "disk full":
+        line += f". The disk of {folder} is full: free some space, then"
+    elif report.stopped == "interrupted":
+        line += ". Stopped by Ctrl-C;"
+    if report.stopped:
+        line += " the same command with --skip-existing goes on from here"
+    print(line, file=sys.stderr)
+    return 130 if report.stopped == "interrupted" else int(bool(report.failed or report.left))
