@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from latentdepth.models.diffusion import EMPTY_PROMPT, DiffusionModel, doubled_input, load_diffusion
+from latentdepth.models.diffusion import EMPTY_PROMPT, DiffusionModel, doubled_input, load_diffusion, widened
 
 CPU = torch.device("cpu")
 UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -75,6 +76,28 @@ def test_doubled_input_keeps_the_activations_of_two_equal_latents():
     assert wider.config["in_channels"] == 8
     # equal up to the order of float32 sums
     torch.testing.assert_close(wider.conv_in(torch.cat((x, x), 1)), unet.conv_in(x), atol=1e-5, rtol=1e-5)
+
+
+def test_widened_for_two_targets_repeats_the_output():
+    torch.manual_seed(0)
+    construct: Any = UNet2DConditionModel
+    unet = construct(
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32,),
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+        cross_attention_dim=8,
+        norm_num_groups=8,
+    )
+    wider = widened(unet, 2)
+    x, h = torch.randn(1, 4, 6, 6), torch.randn(1, 32, 6, 6)
+    assert (wider.config["in_channels"], wider.config["out_channels"]) == (12, 8)
+    # equal up to the order of float32 sums
+    torch.testing.assert_close(wider.conv_in(x.repeat(1, 3, 1, 1)), unet.conv_in(x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(wider.conv_out(h), unet.conv_out(h).repeat(1, 2, 1, 1), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="targets is 0"):
+        widened(unet, 0)
 
 
 def test_truncated_weights_are_named(folder: Path):

@@ -9,8 +9,10 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
 from latentdepth.core.types import Quantity
+from latentdepth.data.batch import Batch
 from latentdepth.data.sample import Sample
-from latentdepth.train.latents import encode_views, latent_batches, latent_mask
+from latentdepth.models.diffusion import DiffusionModel
+from latentdepth.train.latents import encode_views, encoded, latent_batches, latent_mask
 
 
 def scene(k: int) -> Sample:
@@ -45,3 +47,19 @@ def test_views_are_encoded_repeatably_and_bad_ones_left_out(tiny_folder: Path, t
     assert torch.equal(batches(7).target, batches(7).target)
     assert not torch.equal(batches(7).target, batches(8).target)
     assert latent_batches([tmp_path / "a.safetensors"], [1.0], batch=5, seed=1, prior=True)(0).image is None
+
+
+def test_a_batch_is_encoded_as_prediction_encodes_a_photo(model: DiffusionModel, pixels: Batch):
+    found = encoded(model, pixels)
+    grey = pixels.target.expand(-1, 3, -1, -1)
+    with torch.inference_mode():
+        # the same convolutions in batches of other sizes: float32 rounding
+        torch.testing.assert_close(found.image, model.encode(pixels.image), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found.target, model.encode(grey), atol=1e-5, rtol=1e-5)
+    assert torch.equal(found.valid, latent_mask(pixels.valid, 2))
+    assert not found.target.requires_grad
+    three = encoded(model, Batch(pixels.image, torch.cat((grey, pixels.image, grey), 1), pixels.valid))
+    assert found.image is not None
+    wanted = torch.cat((found.target, found.image, found.target), 1)
+    torch.testing.assert_close(three.target, wanted, atol=1e-5, rtol=1e-5)
+    assert torch.equal(found.to("cpu").valid, found.valid)

@@ -1,13 +1,14 @@
-"""Losses of the tasks, on real small networks."""
+"""Losses of the small tasks and of the U-Net alone, on real small networks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from latentdepth.core.noise import generator
+from latentdepth.core.noise import annealed_strength, generator, multires_as_paper
 from latentdepth.core.schedule import Schedule, scaled_linear, zero_terminal_snr
 from latentdepth.train.tasks import Autoencode, Denoise, LatentBatch, gradient_l1
 
@@ -68,7 +69,32 @@ def test_gradient_loss_sees_edges_and_not_offsets():
 
 
 def test_saved_networks_load(tiny_folder: Path, tmp_path: Path):
-    task = Denoise(unet(tiny_folder), SCHEDULE, torch.zeros(1, 2, 32))
-    task.save(tmp_path)
+    network = unet(tiny_folder)
+    Denoise(network, SCHEDULE, torch.zeros(1, 2, 32)).save(tmp_path)
     again = UNet2DConditionModel.from_pretrained(tmp_path)
-    assert torch.equal(again.conv_in.weight, task.network.conv_in.weight)
+    assert torch.equal(again.conv_in.weight, network.conv_in.weight)
+
+
+def test_the_draws_of_the_denoiser_stay_what_they_were(tiny_folder: Path):
+    """Runs that resume need the same numbers: timesteps first, then which are last, then the noise."""
+    network, whole = unet(tiny_folder), batch()
+    task = Denoise(network, SCHEDULE, torch.zeros(1, 2, 32), last_share=0.4)
+    draw = generator("draws")
+    t = torch.randint(0, 1000, (4,), generator=draw)
+    t = torch.where(torch.rand(4, generator=draw) < 0.4, 999, t)
+    noise = multires_as_paper((4, 4, 8, 8), annealed_strength(t, 1000, 0.9), draw)
+    assert whole.image is not None
+    with torch.no_grad():
+        x = torch.cat((whole.image, SCHEDULE.add_noise(whole.target, noise, t)), 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        said = network(x, t, encoder_hidden_states=torch.zeros(4, 2, 32)).sample
+        wanted = (said - SCHEDULE.target(whole.target, noise, t)).square().mean()
+        torch.testing.assert_close(task.loss(whole, generator("draws"))["loss"], wanted, atol=0, rtol=1e-6)
+
+
+def test_a_task_without_state_refuses_another_s(tiny_folder: Path):
+    task = Denoise(unet(tiny_folder), SCHEDULE, torch.zeros(1, 2, 32))
+    assert task.state() == {}
+    task.load_state({})
+    with pytest.raises(ValueError, match=r"holds target/conv_in\.bias, which Denoise does not keep"):
+        task.load_state({"target/conv_in.bias": torch.zeros(1)})

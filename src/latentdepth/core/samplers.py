@@ -47,6 +47,16 @@ def lcm_timesteps(schedule: Schedule, steps: int) -> list[int]:
     return [grid[i * _LCM_GRID // steps] for i in range(steps)]
 
 
+def boundary(t: Int[Tensor, " n"]) -> tuple[Float[Tensor, "n 1 1 1"], Float[Tensor, "n 1 1 1"]]:
+    """c_skip and c_out, the shares of x_t and of x0 in a consistency function's answer: 1 and 0 at t = 0.
+
+    Consistency models (arXiv 2303.01469), equation 5, with the constants of LCM (2310.04378).
+    """
+    scaled = (t.float() * _LCM_TIME_SCALE).view(-1, 1, 1, 1)
+    power = scaled.square() + _LCM_SIGMA**2
+    return _LCM_SIGMA**2 / power, scaled / power.sqrt()
+
+
 def lcm(
     denoise: Denoise, noise: Float[Tensor, "n c hl wl"], schedule: Schedule, steps: int, *, renoise: Renoise
 ) -> Float[Tensor, "n c hl wl"]:
@@ -55,9 +65,7 @@ def lcm(
     timesteps = lcm_timesteps(schedule, steps)
     for i, timestep in enumerate(timesteps):
         t = torch.full((x.shape[0],), timestep, device=x.device)
-        scaled = timestep * _LCM_TIME_SCALE
-        skip = _LCM_SIGMA**2 / (scaled**2 + _LCM_SIGMA**2)
-        keep = scaled / (scaled**2 + _LCM_SIGMA**2) ** 0.5
+        skip, keep = boundary(t)
         jumped = keep * denoise(x, t) + skip * x
         if i + 1 == len(timesteps):
             return jumped

@@ -140,20 +140,30 @@ def _scheduler_config(model: DiffusionModel) -> dict[str, Any]:
     }
 
 
-def doubled_input(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Marigold's surgery: room for the photo's latent beside the noisy one.
+def widened(unet: UNet2DConditionModel, targets: int = 1) -> UNet2DConditionModel:
+    """Marigold's surgery: room for the photo's latent beside ``targets`` noisy ones, and for as many to come out.
 
-    The input convolution's weights are repeated along the input channels and halved, so that its activations keep
-    their size; the bias stays. Returns a new network; the other weights are shared with ``unet``.
+    The input convolution's weights are repeated along the input channels and divided by their number, so that its
+    activations keep their size; the output convolution's are repeated as they are. Returns a new network with
+    copies of the other weights.
     """
-    channels = int(unet.config["in_channels"])
-    config = dict(unet.config) | {"in_channels": 2 * channels}
+    if targets < 1:
+        raise ValueError(f"targets is {targets}; allowed is 1 or more")
+    channels, out = int(unet.config["in_channels"]), int(unet.config["out_channels"])
+    config = dict(unet.config) | {"in_channels": (targets + 1) * channels, "out_channels": targets * out}
     wider = UNet2DConditionModel.from_config(config)
     assert isinstance(wider, UNet2DConditionModel)
     weights = dict(unet.state_dict())
-    weights["conv_in.weight"] = weights["conv_in.weight"].repeat(1, 2, 1, 1) / 2
+    weights["conv_in.weight"] = weights["conv_in.weight"].repeat(1, targets + 1, 1, 1) / (targets + 1)
+    weights["conv_out.weight"] = weights["conv_out.weight"].repeat(targets, 1, 1, 1)
+    weights["conv_out.bias"] = weights["conv_out.bias"].repeat(targets)
     wider.load_state_dict(weights)
     return wider
+
+
+def doubled_input(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """``widened`` for one target: the photo's latent beside the noisy one."""
+    return widened(unet, 1)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -190,7 +200,7 @@ def _load_component(
     expected = kind.__init__.__wrapped__.__code__.co_varnames  # pyright: ignore  (diffusers wraps __init__)
     unknown = sorted(k for k in config if not k.startswith("_") and k not in expected)
     if unknown:
-        warnings.warn(f"{folder}/config.json: keys not known here are ignored: {', '.join(unknown)}", stacklevel=3)
+        warnings.warn(f"{folder}/config.json: keys not known here are ignored: {', '.join(unknown)}", stacklevel=4)
     network = kind.from_config({k: v for k, v in config.items() if k not in unknown})
     assert isinstance(network, nn.Module)
     weights = _weights(folder)
@@ -242,6 +252,22 @@ def _empty_prompt(folder: Path, width: int) -> Tensor:
     return embedding
 
 
+def load_networks(folder: Path) -> tuple[UNet2DConditionModel, AutoencoderKL, Schedule, Tensor]:
+    """U-Net, autoencoder, noise schedule and embedded empty prompt of any diffusers-layout folder, in float32.
+
+    Raises ValueError, naming the file, for missing, damaged, mismatched or non-finite weights.
+    """
+    unet_config, vae_config = _json(folder / "unet" / "config.json"), _json(folder / "vae" / "config.json")
+    scheduler_config = _json(folder / "scheduler" / "scheduler_config.json")
+    unet = _load_component(UNet2DConditionModel, folder / "unet", unet_config)
+    vae = _load_component(AutoencoderKL, folder / "vae", vae_config)
+    assert isinstance(unet, UNet2DConditionModel)
+    assert isinstance(vae, AutoencoderKL)
+    width = unet.config["cross_attention_dim"]
+    prompt = _empty_prompt(folder, int(width[0] if isinstance(width, (list, tuple)) else width))
+    return unet, vae, from_config(scheduler_config), prompt
+
+
 def load_diffusion(folder: Path, *, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
     """Load any diffusers-layout folder of a latent depth or normals model, offline.
 
@@ -249,13 +275,7 @@ def load_diffusion(folder: Path, *, device: torch.device, dtype: torch.dtype) ->
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give dir:PATH of a folder with unet/, vae/ and scheduler/")
-    unet_config, vae_config = _json(folder / "unet" / "config.json"), _json(folder / "vae" / "config.json")
+    unet_config = _json(folder / "unet" / "config.json")
     scheduler_config = _json(folder / "scheduler" / "scheduler_config.json")
     facts = read_facts(folder, unet_config, scheduler_config)
-    unet = _load_component(UNet2DConditionModel, folder / "unet", unet_config)
-    vae = _load_component(AutoencoderKL, folder / "vae", vae_config)
-    assert isinstance(unet, UNet2DConditionModel)
-    assert isinstance(vae, AutoencoderKL)
-    width = unet.config["cross_attention_dim"]
-    prompt = _empty_prompt(folder, int(width[0] if isinstance(width, (list, tuple)) else width))
-    return DiffusionModel(unet, vae, from_config(scheduler_config), prompt, facts).to(device, dtype)
+    return DiffusionModel(*load_networks(folder), facts).to(device, dtype)

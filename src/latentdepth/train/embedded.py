@@ -13,23 +13,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
 import tyro
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from PIL import Image
 from torch import Tensor, nn
 
 from latentdepth.core.noise import generator
 from latentdepth.core.schedule import Schedule, scaled_linear, zero_terminal_snr
 from latentdepth.core.types import Quantity
 from latentdepth.data.augment import crop_and_flip, photometric
-from latentdepth.data.sample import Sample, normalised
-from latentdepth.data.training import Pair, log_coded_pairs, manifest_pairs, photo_paths
+from latentdepth.data.sample import normalised
+from latentdepth.data.training import Pair, log_coded_pairs, manifest_pairs, photo_paths, read_photo
 from latentdepth.models.diffusion import doubled_input
+from latentdepth.models.tiny_vae import load_tiny_vae
 from latentdepth.train.latents import ReadSample, encode, encode_views, latent_batches
 from latentdepth.train.loop import LoopConfig, train
 from latentdepth.train.tasks import Autoencode, Denoise
@@ -52,6 +52,18 @@ class Build:
     """Folder with manifest.jsonl of further RGB-D pairs; only rows that shipped weights may be trained on are read."""
     sources: tuple[str, ...] = ()
     """Which sources of ``pairs`` to train on; they must not be measured on afterwards."""
+    labels: Path | None = None
+    """Folder of photos that a teacher has labelled (``latentdepth.train.teacher``)."""
+    label_views: int = 3
+    """Augmented views of each labelled photo."""
+    label_share: float = 0.6
+    """Share of depth-training samples that are labelled photos."""
+    min_agreement: float = 0.9
+    """Labelled photos whose mirror image was told otherwise (correlation below this) are left out."""
+    smallest: float = 0.75
+    """Least share of a picture's side that a training view shows."""
+    teacher_vae: Path | None = None
+    """Folder with taesdxl_encoder.safetensors and taesdxl_decoder.safetensors; the autoencoder learns its latents."""
     out: Path = Path("runs/tiny-diffusion")
     minutes: float | None = None
     """Stop after this long; the same command resumes."""
@@ -122,15 +134,6 @@ def empty_prompt() -> Tensor:
     return torch.randn(1, PROMPT_TOKENS, PROMPT_WIDTH, generator=generator("empty prompt"))
 
 
-def _photo_reader(path: Path) -> ReadSample:
-    def read() -> Sample:
-        image = torch.from_numpy(np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)
-        everywhere = torch.ones(1, *image.shape[-2:])
-        return Sample(image, everywhere, everywhere.bool())
-
-    return read
-
-
 def _pairs(build: Build) -> list[Pair]:
     pairs = log_coded_pairs(build.frames) if build.frames else []
     if build.pairs:
@@ -140,10 +143,12 @@ def _pairs(build: Build) -> list[Pair]:
     return pairs
 
 
-def vae_batches(build: Build, batch: int, crop: int = 128) -> Callable[[int], Tensor]:
+def vae_batches(build: Build, batch: int, crop: int = 96) -> Callable[[int], Tensor]:
     """Half photos and colour frames, half normalised depth maps as grey images; in [-1, 1]."""
     pairs = _pairs(build)
-    photos = [_photo_reader(p) for p in (photo_paths(build.photos) if build.photos else [])] + [p.read for p in pairs]
+    photos = [partial(read_photo, p) for p in (photo_paths(build.photos) if build.photos else [])] + [
+        p.read for p in pairs
+    ]
 
     def batches(step: int) -> Tensor:
         draw = generator("vae batch", step)
@@ -152,7 +157,7 @@ def vae_batches(build: Build, batch: int, crop: int = 128) -> Callable[[int], Te
             depth = len(rows) % 2 == 1
             pool = [p.read for p in pairs] if depth else photos
             sample = pool[int(torch.randint(0, len(pool), (1,), generator=draw))]()
-            view = crop_and_flip(sample, crop, crop, draw, smallest=0.35)
+            view = crop_and_flip(sample, crop, crop, draw, smallest=0.3)
             if depth:
                 quantity = Quantity.DISPARITY if float(torch.rand((), generator=draw)) < 0.7 else Quantity.LOG_DEPTH
                 try:
@@ -181,9 +186,10 @@ def train_vae(build: Build) -> None:
     """Stage 1."""
     torch.manual_seed(0)  # initial weights: modules have no generator argument
     vae = channels_last(new_vae())
-    config = _loop(build, steps=900, lr=1.2e-3, warmup=50, ema=0.99, save_every=100)
+    teacher = channels_last(load_tiny_vae(build.teacher_vae)) if build.teacher_vae else None
+    config = _loop(build, steps=1500, lr=1.2e-3, warmup=50, ema=0.99, save_every=100)
     batches = vae_batches(build, build.batch or 16)
-    train(config, Autoencode(vae), batches, build.out / "vae")
+    train(config, Autoencode(vae, teacher=teacher), batches, build.out / "vae")
     vae = AutoencoderKL.from_pretrained(build.out / "vae" / "model").eval()
     latents = torch.cat([encode(vae, batches(10_000_000 + i), 1.0) for i in range(8)])
     (build.out / "vae" / "scale.json").write_text(json.dumps({"scaling_factor": round(1 / float(latents.std()), 5)}))
@@ -194,9 +200,17 @@ def train_prior(build: Build) -> None:
     if build.photos is None:
         raise SystemExit("the prior stage needs --photos DIR")
     vae, scale = load_vae(build.out)
-    readers = [_photo_reader(p) for p in photo_paths(build.photos)] + [p.read for p in _pairs(build)]
+    readers = [partial(read_photo, p) for p in photo_paths(build.photos)] + [p.read for p in _pairs(build)]
     store = encode_views(
-        vae, scale, readers, build.out / "photo-latents.safetensors", quantity=None, views=1, size=SIZE, seed=1
+        vae,
+        scale,
+        readers,
+        build.out / "photo-latents.safetensors",
+        quantity=None,
+        views=1,
+        size=SIZE,
+        seed=1,
+        smallest=build.smallest,
     )
     torch.manual_seed(1)
     task = Denoise(channels_last(new_unet(4)), schedule(), empty_prompt(), multires_strength=0.0)
@@ -209,9 +223,15 @@ def train_prior(build: Build) -> None:
 def train_depth(build: Build) -> None:
     """Stage 3: conv_in doubled, fine-tuned on synthetic depth by Marigold's protocol."""
     vae, scale = load_vae(build.out)
+    pairs = _pairs(build)
     by_source: dict[str, list[ReadSample]] = {}
-    for pair in _pairs(build):
+    for pair in pairs:
         by_source.setdefault(pair.source, []).append(pair.read)
+    weights = [len(readers) / len(pairs) for readers in by_source.values()]
+    if build.labels:
+        labelled = manifest_pairs(build.labels, min_agreement=build.min_agreement)
+        by_source["pseudo_labels"] = [pair.read for pair in labelled]
+        weights = [w * (1 - build.label_share) for w in weights] + [build.label_share]
     stores = [
         encode_views(
             vae,
@@ -219,9 +239,10 @@ def train_depth(build: Build) -> None:
             readers,
             build.out / f"depth-latents-{source}.safetensors",
             quantity=Quantity.DISPARITY,
-            views=build.views,
+            views=build.label_views if source == "pseudo_labels" else build.views,
             size=SIZE,
             seed=2,
+            smallest=build.smallest,
         )
         for source, readers in by_source.items()
     ]
@@ -239,7 +260,6 @@ def train_depth(build: Build) -> None:
         last_share=build.last_share,
     )
     config = _loop(build, steps=1400, lr=5e-4, save_every=100, seed=2)
-    weights = [float(len(readers)) for readers in by_source.values()]
     batches = latent_batches(stores, weights, batch=build.batch or 32, seed=2, prior=False)
     train(config, task, batches, build.depth_folder)
 

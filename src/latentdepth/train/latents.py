@@ -1,11 +1,12 @@
-"""Augmented views, encoded once: the autoencoder is frozen, so its work need not be done again at every step.
+"""Examples as the frozen autoencoder sees them: encoded within a step, or once for many steps.
 
-Writes one safetensors file of image latents, target latents and latent masks.
+``encode_views`` writes one safetensors file of image latents, target latents and latent masks. Knows no losses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,11 +20,28 @@ from torch.nn import functional as F
 from latentdepth.core.noise import generator
 from latentdepth.core.types import Quantity
 from latentdepth.data.augment import crop_and_flip, photometric
+from latentdepth.data.batch import Batch
 from latentdepth.data.sample import Sample, normalised
-from latentdepth.models.diffusion import posterior
-from latentdepth.train.tasks import LatentBatch
+from latentdepth.models.diffusion import DiffusionModel, posterior
 
 ReadSample = Callable[[], Sample]
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Encoded examples; ``image`` is None when the photo itself is the target (image prior).
+
+    ``target`` has 4 channels for each picture that is predicted, one picture for depth, disparity and normals.
+    """
+
+    target: Float[Tensor, "n k hl wl"]
+    image: Float[Tensor, "n 4 hl wl"] | None
+    valid: Bool[Tensor, "n 1 hl wl"]
+
+    def to(self, device: torch.device | str) -> LatentBatch:
+        """The same batch elsewhere."""
+        image = None if self.image is None else self.image.to(device)
+        return LatentBatch(self.target.to(device), image, self.valid.to(device))
 
 
 def latent_mask(valid: Bool[Tensor, "n 1 h w"], stride: int) -> Bool[Tensor, "n 1 hl wl"]:
@@ -39,6 +57,34 @@ def encode(vae: AutoencoderKL, image: Float[Tensor, "n 3 h w"], scale: float) ->
     return latent.float() * scale
 
 
+@torch.no_grad()
+def encoded(model: DiffusionModel, batch: Batch) -> LatentBatch:
+    """``batch`` as latents of ``model``'s autoencoder: means, scaled. A cell is valid where all of its pixels are.
+
+    A target of one channel is encoded as a grey picture, of 3k channels as k pictures whose latents are stacked.
+    Raises ValueError for other numbers of channels and for sides that the autoencoder's stride doesn't divide.
+    """
+    n, channels, h, w = batch.target.shape
+    if channels != 1 and channels % 3:
+        raise ValueError(f"the target has {channels} channels; allowed are 1 and multiples of 3")
+    if h % model.stride or w % model.stride:
+        raise ValueError(
+            f"the batch is {w} x {h} pixels; both must be multiples of {model.stride}, the autoencoder's stride: "
+            "choose another size in the recipe"
+        )
+    pictures = batch.target.expand(-1, 3, -1, -1) if channels == 1 else batch.target
+    pictures = pictures.reshape(-1, 3, h, w)
+    latents = latent_mean(model.vae, torch.cat((batch.image, pictures))) * model.scale
+    image, target = latents[:n], latents[n:].reshape(n, -1, *latents.shape[-2:])
+    return LatentBatch(target, image, latent_mask(batch.valid.to(target.device), model.stride))
+
+
+def latent_mean(vae: AutoencoderKL, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 4 hl wl"]:
+    """Unscaled mean latent of images in [-1, 1], float32, on the autoencoder's device and in its dtype."""
+    weight = next(vae.parameters())
+    return posterior(vae, images.to(weight).contiguous(memory_format=torch.channels_last)).mode().float()
+
+
 def encode_views(
     vae: AutoencoderKL,
     scale: float,
@@ -49,8 +95,11 @@ def encode_views(
     views: int,
     size: tuple[int, int],
     seed: int,
+    smallest: float = 0.55,
 ) -> Path:
     """Encode ``views`` random views of every sample to ``path``; ``quantity`` None makes the photo its own target.
+
+    ``smallest`` is the least share of the picture's side that a view shows.
 
     View v of sample i depends on (seed, i, v) alone. Views that have too few valid pixels are left out.
     """
@@ -73,7 +122,7 @@ def encode_views(
         sample = read()
         for v in range(views):
             draw = generator("view", seed, i, v)
-            view = crop_and_flip(sample, *size, draw)
+            view = crop_and_flip(sample, *size, draw, smallest=smallest)
             image = photometric(view.image, draw) if quantity is not None else view.image
             if quantity is None:
                 target, valid = image, torch.ones_like(view.valid)

@@ -185,7 +185,10 @@ def train(
                 decay = min(config.ema, (step + 1) / (step + 10))
                 with torch.no_grad():
                     for name, value in network.state_dict().items():
-                        ema[name].lerp_(value, 1 - decay)
+                        if value.is_floating_point():
+                            ema[name].lerp_(value, 1 - decay)
+                        else:  # batch-norm's count of batches
+                            ema[name].copy_(value)
                 step, counted = step + 1, counted + 1
                 sums = {k: sums.get(k, 0.0) + float(v.detach()) for k, v in losses.items()}
                 if step % config.log_every == 0:

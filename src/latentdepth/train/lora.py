@@ -1,0 +1,62 @@
+"""Low-rank adapters on a U-Net: put in, saved, and merged into plain weights (LoRA, arXiv 2106.09685).
+
+The only file that knows peft. A network with adapters trains those alone; its saved folder is like any other.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from diffusers import UNet2DConditionModel
+
+from latentdepth.train.options import LoraOptions
+
+
+def with_lora(unet: UNet2DConditionModel, options: LoraOptions) -> UNet2DConditionModel:
+    """Put adapters into the layers whose names end as ``options.targets`` say, and freeze everything else; in place.
+
+    The adapters start at zero, so the network's output does not change. Their first weights come from torch's global
+    generator: modules take no other. Raises ValueError when a target names no layer, when the network has adapters
+    already, or when peft is not installed.
+    """
+    try:
+        from peft import LoraConfig
+    except ImportError:
+        raise ValueError("LoRA needs peft; type: pip install 'latentdepth[train]'") from None
+    if has_adapters(unet):
+        raise ValueError("the network has adapters already; merge them first, or start from the base model")
+    names = [name for name, _ in unet.named_modules()]
+    absent = [t for t in options.targets if not any(n == t or n.endswith("." + t) for n in names)]
+    if absent:
+        raise ValueError(
+            f"lora.targets: no layer's name ends in {', '.join(absent)}; names here end in, for example, "
+            f"{', '.join(sorted({n.rsplit('.', 1)[-1] for n in names if 'to_' in n or 'conv_' in n}))}"
+        )
+    unet.add_adapter(
+        LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules=list(options.targets))  # pyright: ignore[reportArgumentType]
+    )
+    return unet
+
+
+def has_adapters(unet: UNet2DConditionModel) -> bool:
+    """Whether ``with_lora`` has been here."""
+    return bool(getattr(unet, "_hf_peft_config_loaded", False))
+
+
+def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """The network with its adapters added to its weights, as one without adapters; itself if it has none.
+
+    A copy, because adding and taking away again would leave the trained weights with other rounding.
+    """
+    if not has_adapters(unet):
+        return unet
+    plain = copy.deepcopy(unet)
+    plain.fuse_lora()
+    plain.unload_lora()
+    return plain
+
+
+def save_adapters(unet: UNet2DConditionModel, folder: Path) -> None:
+    """The adapters alone, as safetensors that diffusers' ``load_lora_adapter`` reads onto the base model."""
+    unet.save_lora_adapter(folder, safe_serialization=True)
