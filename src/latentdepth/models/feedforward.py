@@ -104,9 +104,13 @@ class DepthPyramid(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("spread", torch.tensor(IMAGENET_SPREAD)[:, None, None], persistent=False)
 
+    def features(self, image: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n _ _ _"]]:
+        """What the encoder sees in photos in [0, 1], at strides 4, 8, 16 and 32."""
+        return self.encoder((image - self.mean) / self.spread)
+
     def forward(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
         """Any size of at least 32 x 32."""
-        taps = self.encoder((image - self.mean) / self.spread)
+        taps = self.features(image)
         x = self.scene(taps[-1].mean((-2, -1), keepdim=True))
         for tap, lateral, fuse in zip(reversed(taps), reversed(self.lateral), reversed(self.fuse), strict=True):
             x = fuse(F.interpolate(x, tap.shape[-2:], mode="bilinear") + lateral(tap))

@@ -83,6 +83,7 @@ class Denoise(Task[LatentBatch]):
         multires_strength: float = 0.9,
         last_share: float = 0.0,
     ) -> None:
+        self.unet = unet
         self.network: nn.Module = unet
         self.schedule, self.empty_prompt = schedule, empty_prompt
         self.options = DenoiseOptions(noise="paper", strength=multires_strength, last_share=last_share)
@@ -98,14 +99,13 @@ class Denoise(Task[LatentBatch]):
             network_in = noisy if batch.image is None else torch.cat((batch.image, noisy), 1)
             prompt = self.empty_prompt.expand(len(noisy), -1, -1)
             network_in = network_in.contiguous(memory_format=torch.channels_last)
-            return self.network(network_in, t, encoder_hidden_states=prompt).sample.float()
+            return self.unet(network_in, t, encoder_hidden_states=prompt).sample.float()
 
         return {"loss": denoising_loss(predict, self.schedule, batch, self.options, draw)}
 
     def save(self, folder: Path) -> None:
         """A ``unet`` component folder."""
-        assert isinstance(self.network, UNet2DConditionModel)
-        self.network.save_pretrained(folder, safe_serialization=True)
+        self.unet.save_pretrained(folder, safe_serialization=True)
 
 
 class Marigold(ModelTask):

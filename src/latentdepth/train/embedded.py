@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 import torch
 import tyro
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from latentdepth.core.noise import generator
@@ -29,14 +30,18 @@ from latentdepth.data.augment import crop_and_flip, photometric
 from latentdepth.data.sample import normalised
 from latentdepth.data.training import Pair, log_coded_pairs, manifest_pairs, photo_paths, read_photo
 from latentdepth.models.diffusion import doubled_input
+from latentdepth.models.feedforward import DepthPyramid, load_pyramid
 from latentdepth.models.tiny_vae import load_tiny_vae
-from latentdepth.train.latents import ReadSample, encode, encode_views, latent_batches
+from latentdepth.train.alignment import AlignedDenoise
+from latentdepth.train.latents import Features, ReadSample, encode, encode_views, latent_batches
 from latentdepth.train.loop import LoopConfig, train
 from latentdepth.train.tasks import Autoencode, Denoise
 
 SIZE = (192, 256)  # height, width of a training view
 PROMPT_WIDTH = 64
 PROMPT_TOKENS = 2
+ALIGNED = {"down_blocks.1.attentions.0": (128, 112), "mid_block": (224, 320)}
+"""U-Net layer -> its channels, and those of the teacher's features at the same resolution (strides 16 and 32)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,10 @@ class Build:
     """Share of depth-training samples that are labelled photos."""
     min_agreement: float = 0.9
     """Labelled photos whose mirror image was told otherwise (correlation below this) are left out."""
+    teacher: Path | None = None
+    """Folder of the feed-forward teacher (``model.safetensors``) whose features the U-Net is aligned with."""
+    align_weight: float = 0.5
+    """Of that alignment in the loss."""
     smallest: float = 0.75
     """Least share of a picture's side that a training view shows."""
     teacher_vae: Path | None = None
@@ -220,6 +229,18 @@ def train_prior(build: Build) -> None:
     )
 
 
+def teacher_features(teacher: DepthPyramid) -> Features:
+    """The teacher's encoder at strides 16 and 32."""
+    channels_last(teacher)
+
+    @torch.inference_mode()
+    def features(photos: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return [f.float() for f in teacher.features(photos)[-2:]]
+
+    return features
+
+
 def train_depth(build: Build) -> None:
     """Stage 3: conv_in doubled, fine-tuned on synthetic depth by Marigold's protocol."""
     vae, scale = load_vae(build.out)
@@ -243,6 +264,7 @@ def train_depth(build: Build) -> None:
             size=SIZE,
             seed=2,
             smallest=build.smallest,
+            features=None if build.teacher is None else teacher_features(load_pyramid(build.teacher)),
         )
         for source, readers in by_source.items()
     ]
@@ -252,13 +274,13 @@ def train_depth(build: Build) -> None:
     else:
         prior = UNet2DConditionModel.from_pretrained(build.out / "prior" / "model")
         unet = doubled_input(prior)
-    task = Denoise(
-        channels_last(unet),
-        schedule(),
-        empty_prompt(),
-        multires_strength=build.multires_strength,
-        last_share=build.last_share,
-    )
+    noise = {"multires_strength": build.multires_strength, "last_share": build.last_share}
+    if build.teacher is None:
+        task = Denoise(channels_last(unet), schedule(), empty_prompt(), **noise)
+    else:
+        task = AlignedDenoise(
+            channels_last(unet), schedule(), empty_prompt(), taps=ALIGNED, weight=build.align_weight, **noise
+        )
     config = _loop(build, steps=1400, lr=5e-4, save_every=100, seed=2)
     batches = latent_batches(stores, weights, batch=build.batch or 32, seed=2, prior=False)
     train(config, task, batches, build.depth_folder)

@@ -25,6 +25,7 @@ from latentdepth.data.sample import Sample, normalised
 from latentdepth.models.diffusion import DiffusionModel, posterior
 
 ReadSample = Callable[[], Sample]
+Features = Callable[[Float[Tensor, "n 3 h w"]], Sequence[Float[Tensor, "n _ _ _"]]]
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,14 @@ class LatentBatch:
     target: Float[Tensor, "n k hl wl"]
     image: Float[Tensor, "n 4 hl wl"] | None
     valid: Bool[Tensor, "n 1 hl wl"]
+    features: tuple[Float[Tensor, "n _ _ _"], ...] = ()
+    """What a teacher network sees in the photos, where alignment with it is trained."""
 
     def to(self, device: torch.device | str) -> LatentBatch:
         """The same batch elsewhere."""
         image = None if self.image is None else self.image.to(device)
-        return LatentBatch(self.target.to(device), image, self.valid.to(device))
+        features = tuple(f.to(device) for f in self.features)
+        return LatentBatch(self.target.to(device), image, self.valid.to(device), features)
 
 
 def latent_mask(valid: Bool[Tensor, "n 1 h w"], stride: int) -> Bool[Tensor, "n 1 hl wl"]:
@@ -96,16 +100,18 @@ def encode_views(
     size: tuple[int, int],
     seed: int,
     smallest: float = 0.55,
+    features: Features | None = None,
 ) -> Path:
     """Encode ``views`` random views of every sample to ``path``; ``quantity`` None makes the photo its own target.
 
-    ``smallest`` is the least share of the picture's side that a view shows.
-
-    View v of sample i depends on (seed, i, v) alone. Views that have too few valid pixels are left out.
+    ``smallest`` is the least share of the picture's side that a view shows; ``features`` looks at the photos of the
+    views, in [0, 1], and what it sees is kept beside the latents. View v of sample i depends on (seed, i, v) alone.
+    Views that have too few valid pixels are left out.
     """
     if path.exists():
         return path
     images, targets, masks = [], [], []
+    seen: list[list[Tensor]] = []
     batch: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def flush() -> None:
@@ -116,6 +122,8 @@ def encode_views(
         images.append(image_latent.half())
         targets.append(image_latent.half() if quantity is None else encode(vae, target, scale).half())
         masks.append(latent_mask(valid, image.shape[-1] // image_latent.shape[-1]))
+        if features is not None:
+            seen.append([f.half() for f in features((image + 1) / 2)])
         batch.clear()
 
     for i, read in enumerate(track(samples, description=f"encoding {path.stem}")):
@@ -141,6 +149,7 @@ def encode_views(
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     columns = {"image": images, "target": targets, "valid": masks}
+    columns |= {f"features_{k}": list(column) for k, column in enumerate(zip(*seen, strict=True))}
     save_file({k: torch.cat(v).contiguous() for k, v in columns.items()}, fresh)
     fresh.replace(path)
     return path
@@ -160,6 +169,8 @@ def latent_batches(
         image = torch.stack([s["image"][r] for s, r in rows]).float()
         target = torch.stack([s["target"][r] for s, r in rows]).float()
         valid = torch.stack([s["valid"][r] for s, r in rows])
-        return LatentBatch(target, None if prior else image, valid)
+        names = () if prior else sorted(k for k in stores[0] if k.startswith("features_"))
+        features = tuple(torch.stack([s[k][r] for s, r in rows]).float() for k in names)
+        return LatentBatch(target, None if prior else image, valid, features)
 
     return batches
