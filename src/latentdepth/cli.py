@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
-from latentdepth.verbs import about, demo, predict, view
+from latentdepth.verbs import about, demo, export_checkpoint, predict, prepare, synth, train, view
 
 _SUMMARY = "Depth and surface normals of photographs, by latent diffusion."
 _Verb = Union[  # noqa: UP007  (evaluated when the module is read)
@@ -23,6 +23,10 @@ _Verb = Union[  # noqa: UP007  (evaluated when the module is read)
     Annotated[about.Info, subcommand("info")],
     Annotated[view.View, subcommand("view")],
     Annotated[demo.Demo, subcommand("demo")],
+    Annotated[synth.Synth, subcommand("synth")],
+    Annotated[prepare.Prepare, subcommand("prepare")],
+    Annotated[train.Train, subcommand("train")],
+    Annotated[export_checkpoint.ExportCheckpoint, subcommand("export-checkpoint")],
 ]
 _RUN: Mapping[type, Callable[[Any], int]] = {
     predict.Predict: predict.run,
@@ -30,19 +34,18 @@ _RUN: Mapping[type, Callable[[Any], int]] = {
     about.Info: about.run_info,
     view.View: view.run,
     demo.Demo: demo.run,
+    synth.Synth: synth.run,
+    prepare.Prepare: prepare.run,
+    train.Train: train.run,
+    export_checkpoint.ExportCheckpoint: export_checkpoint.run,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    verb = tyro.cli(
-        _Verb,  # pyright: ignore[reportArgumentType]
-        prog="latentdepth",
-        description=_SUMMARY,
-        args=argv,
-        config=(FlagCreatePairsOff, OmitArgPrefixes),
-    )
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
+        verb = _parsed(words)
         return _RUN[type(verb)](verb)
     except KeyboardInterrupt:
         _say("stopped by Ctrl-C; nothing was written")
@@ -53,6 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _say(f"latentdepth: {error}")
         return 1
+
+
+def _parsed(words: list[str]) -> Any:
+    if words[:1] == ["train"]:  # the defaults of its options are those of the recipe that its first word names
+        return train.parse(words[1:])
+    return tyro.cli(
+        _Verb,  # pyright: ignore[reportArgumentType]
+        prog="latentdepth",
+        description=_SUMMARY,
+        args=words,
+        config=(FlagCreatePairsOff, OmitArgPrefixes),
+    )
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,48 @@
+"""``latentdepth export-checkpoint``: a run's weights as a folder that latentdepth and diffusers load."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True)
+class ExportCheckpoint:
+    """Write a trained model in the public layout: unet/, vae/, scheduler/, model_index.json."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Folder that `latentdepth train` wrote."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder for the model."""
+    weights: Literal["saved", "best", "live"] = "saved"
+    """saved: the newest checkpoint's model (averaged, where the recipe averages). best: the best validated one.
+    live: the newest checkpoint's weights without averaging."""
+    step: int | None = None
+    """Take the checkpoint of this step, if it is still kept, instead of the newest."""
+    ema_width: float | None = None
+    """Relative width of a power-function average, made from the run's snapshots (recipes with ema.widths)."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float16"
+    """What the weights are stored in."""
+    overwrite: bool = False
+    """Replace a model that is there."""
+
+
+def run(verb: ExportCheckpoint) -> int:
+    """Export; returns the exit status. ValueError for a run, step or width that is not there."""
+    from latentdepth.train.exporting import export_checkpoint
+
+    export_checkpoint(
+        verb.run,
+        verb.out,
+        weights=verb.weights,
+        step=verb.step,
+        ema_width=verb.ema_width,
+        dtype=verb.dtype,
+        overwrite=verb.overwrite,
+    )
+    print(f"{verb.out}: load it as dir:{verb.out}", file=sys.stderr)
+    return 0
