@@ -32,11 +32,11 @@ from latentdepth.data.folders import FolderFrames
 from latentdepth.data.frames import Frames
 from latentdepth.data.hypersim import HypersimFrames, write_hypersim_frame, write_hypersim_lists
 from latentdepth.data.loader import stream
-from latentdepth.data.mixing import MixedBatches, Portion, Target
+from latentdepth.data.mixing import MixedBatches, Portion
+from latentdepth.data.options import Augmentation, Target
 from latentdepth.data.rasters import camera_facts, encode_normals, encode_photo
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardFrames, ShardWriter
-from latentdepth.data.views import Augmentation
 from latentdepth.data.virtual_kitti import VirtualKittiFrames, write_vkitti_frame, write_vkitti_lists
 from latentdepth.models.diffusion import load_diffusion
 from latentdepth.train.denoise import Marigold

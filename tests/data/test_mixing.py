@@ -12,9 +12,9 @@ import torch
 
 from latentdepth.core.noise import generator
 from latentdepth.data.batch import Batch
-from latentdepth.data.mixing import MixedBatches, Portion, Target
+from latentdepth.data.mixing import MixedBatches, Portion
+from latentdepth.data.options import Augmentation, Target
 from latentdepth.data.sample import Sample, normalised
-from latentdepth.data.views import Augmentation
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from latentdepth.core.noise import generator
+from latentdepth.data.options import Augmentation
 from latentdepth.data.sample import Sample
-from latentdepth.data.views import PUBLISHED_NORMALS, Augmentation, view
+from latentdepth.data.views import PUBLISHED_NORMALS, view
 
 
 def scene() -> Sample:

@@ -1,4 +1,4 @@
-"""Alignment with a teacher's features: what it measures, that it is learnt, and that it stays out of the saved model."""
+"""Alignment with a teacher's features: what it measures, that it is learnt, that it stays out of the model."""
 
 from __future__ import annotations
 

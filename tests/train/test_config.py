@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from latentdepth.config import from_dict, read_toml, write_toml
-from latentdepth.data.mixing import Target
-from latentdepth.data.views import Augmentation
+from latentdepth.data.options import Augmentation
 from latentdepth.train.config import (
-    AugmentConfig,
     DataConfig,
     EmaConfig,
     FitConfig,
     LoopConfig,
     OptimConfig,
-    TargetConfig,
     TrainConfig,
     fixed_keys,
     flat,
@@ -40,7 +37,7 @@ def test_reading_recipes_needs_no_torch():
 def test_a_recipe_reads_back_as_written(tmp_path: Path):
     config = TrainConfig(
         task="lotus",
-        data=(DataConfig("a", Path("x"), augment=AugmentConfig(flip=0.0)), DataConfig("b", Path("y"), hold_out=3)),
+        data=(DataConfig("a", Path("x"), augment=Augmentation(flip=0.0)), DataConfig("b", Path("y"), hold_out=3)),
         lotus=LotusOptions(reconstruct_share=0.5),
         lora=LoraOptions(rank=4),
         loop=LoopConfig(minutes=3.0),
@@ -114,10 +111,3 @@ def test_tables_are_flattened_by_dots():
     assert flat({"a": {"b": 1}, "c": [{"d": 2}, {"d": 3}], "e": (1, 2), "f": []}) == {
         "a.b": 1, "c.0.d": 2, "c.1.d": 3, "e": [1, 2], "f": [],
     }  # fmt: skip
-
-
-def test_the_words_of_the_data_layer_are_the_recipes_words():
-    # they are spelt twice because recipes are read without torch; this keeps them the same
-    assert {f.name: f.default for f in fields(Augmentation)} == {f.name: f.default for f in fields(AugmentConfig)}
-    ours = {f.name: f.default for f in fields(TargetConfig)} | {"kind": "depth"}
-    assert {f.name: f.default for f in fields(Target)} == ours

@@ -14,6 +14,7 @@ from latentdepth import load
 from latentdepth.config import read_toml, write_toml
 from latentdepth.core.noise import generator
 from latentdepth.core.types import Camera
+from latentdepth.data.options import Target
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardFrames, ShardWriter
 from latentdepth.options import PredictOptions
@@ -25,7 +26,6 @@ from latentdepth.train.config import (
     LogConfig,
     LoopConfig,
     OptimConfig,
-    TargetConfig,
     TrainConfig,
     ValidateConfig,
 )
@@ -172,7 +172,7 @@ def test_no_scene_stands_on_both_sides_of_a_split(planes: Path):
 
 
 def test_the_target_decides_what_the_saved_model_says(planes: Path, tiny_folder: Path):
-    config = tiny(planes, tiny_folder, target=TargetConfig(kind="normals"))
+    config = tiny(planes, tiny_folder, target=Target(kind="normals"))
     assert build_task(config).model.facts.modality == "normals"
     assert build_task(tiny(planes, tiny_folder)).model.facts.modality == "depth"
 
@@ -194,7 +194,7 @@ def test_every_task_takes_steps_and_predicts(planes: Path, tiny_folder: Path, tm
     config = tiny(planes, tiny_folder)
     config = replace(config, loop=replace(config.loop, steps=2), validate=replace(config.validate, every=2))
     changes: dict[str, object] = {
-        "normals": {"target": TargetConfig(kind="normals")},
+        "normals": {"target": Target(kind="normals")},
         "lora": {"lora": LoraOptions(rank=2, targets=("to_q", "conv_in"))},
         "bfloat16": {"loop": replace(config.loop, weights="bfloat16", precision="bfloat16", recompute=True)},
     }.get(task, {"task": task})

@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,33 +18,15 @@ from torch import Tensor
 from latentdepth.core.noise import generator
 from latentdepth.data.batch import Batch, stacked
 from latentdepth.data.frames import Frames
-from latentdepth.data.sample import Filling, Sample, normalised
-from latentdepth.data.views import Augmentation, view
+from latentdepth.data.options import Augmentation, Target, TargetKind
+from latentdepth.data.sample import Sample, normalised
+from latentdepth.data.views import view
 
-TargetKind: TypeAlias = Literal["depth", "log_depth", "sqrt_depth", "disparity", "normals"]
 SIZE_STEP = 8
 """Pixels of one latent cell: heights and widths are multiples of it."""
 _BLOCK = 1000
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What the network is to learn, and how its truth is encoded (see ``normalised``)."""
-
-    kind: TargetKind = "depth"
-    tails: float = 0.02
-    """Share of valid pixels beyond each end of [-1, 1]."""
-    filling: Filling = "middle"
-    least_valid: float = 0.1
-    """Views of which a smaller share is valid are replaced by the next sample."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.tails < 0.5:
-            raise ValueError(f"tails is {self.tails}; allowed is from 0 to below 0.5")
-        if not 0 <= self.least_valid <= 1:
-            raise ValueError(f"least_valid is {self.least_valid}; a share lies from 0 to 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +69,7 @@ class MixedBatches:
     ) -> None:
         self.portions, self.batch, self.seed = tuple(portions), batch, seed
         self.target, self.skip_bad = target or Target(), skip_bad
+        self.kind: TargetKind = self.target.kind or "depth"
         self._bad: dict[tuple[str, int], str] = {}
         if batch < 1:
             raise ValueError(f"batch is {batch}; allowed is 1 or more")
@@ -103,7 +85,7 @@ class MixedBatches:
 
     def _check_first(self, portion: Portion) -> None:
         first = portion.frames[0] if self.skip_bad == 0 else None
-        if first is not None and self.target.kind == "normals" and first.normals is None:
+        if first is not None and self.kind == "normals" and first.normals is None:
             raise ValueError(
                 f"data set {portion.frames.name} has no normals (asked of its first sample); train depth on it, or "
                 "add them"
@@ -163,7 +145,7 @@ class MixedBatches:
                 continue
             return Batch(seen.image[None] * 2 - 1, truth[None], valid[None])
         raise ValueError(
-            f"data set {portion.frames.name}: {tries} samples in a row gave no usable {self.target.kind} ({reason}); "
+            f"data set {portion.frames.name}: {tries} samples in a row gave no usable {self.kind} ({reason}); "
             "look at its depth and masks, or lower least_valid"
         )
 
@@ -182,7 +164,7 @@ class MixedBatches:
             return None
 
     def _truth(self, seen: Sample, name: str) -> tuple[Tensor, Tensor]:
-        valid, kind = seen.valid, self.target.kind
+        valid, kind = seen.valid, self.kind
         if kind == "normals":
             if seen.normals is None:
                 raise ValueError(f"{name} has no normals; train depth on this set, or add them")

@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from latentdepth.core.types import Camera, Quantity
+from latentdepth.data.options import Filling
 
 Normalisation: TypeAlias = Literal["depth", "log_depth", "sqrt_depth", "disparity"]
 """The value between whose quantiles a depth map is stretched; ``Quantity`` says three of them, sqrt is for training."""
-Filling: TypeAlias = Literal["middle", "near", "nearest"]
 """What invalid pixels become; see ``normalised``."""
 
 

@@ -5,46 +5,14 @@ One ``Augmentation`` per data set; every draw comes from the generator that is h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 
 from latentdepth.data.augment import colour_jitter, crop_and_flip, mirrored, photometric, resized
 from latentdepth.data.blur import defocus_blur, motion_blur
+from latentdepth.data.options import Augmentation
 from latentdepth.data.sample import Sample
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Chances are in [0, 1]. The default is the published depth recipe: the whole picture, every other one mirrored."""
-
-    window: Literal["whole", "random"] = "whole"
-    """``whole``: the picture stretched to the size. ``random``: a window of about its aspect, resized."""
-    flip: float = 0.5
-    """Chance of exchanging left and right."""
-    smallest: float = 0.55
-    """Least side of a random window, as a share of the largest possible one."""
-    stretch: float = 1.2
-    """Most that a random window's aspect is bent, as a factor of at least 1."""
-    motion_blur: float = 0.0
-    """Chance of a straight camera shake of 3 to 11 pixels at any angle."""
-    defocus: float = 0.0
-    """Chance of defocus with sigma from 0 to 4 pixels, half Gaussian, half disc."""
-    colours: Literal["photometric", "jitter"] = "photometric"
-    """``photometric``: exposure, white balance, gamma, noise and more. ``jitter``: as the published normals recipe."""
-    recolour: float = 0.0
-    """Chance that the colours are changed."""
-
-    def __post_init__(self) -> None:
-        for name in ("flip", "motion_blur", "defocus", "recolour"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; a chance lies from 0 to 1")
-        if not 0 < self.smallest <= 1:
-            raise ValueError(f"smallest is {self.smallest}; allowed is above 0 up to 1")
-        if self.stretch < 1:
-            raise ValueError(f"stretch is {self.stretch}; allowed is 1 or more")
-
 
 PUBLISHED_NORMALS = Augmentation(motion_blur=0.3, defocus=0.3, colours="jitter", recolour=0.3)
 """The chances of the published normals recipe; its blurs and colours act on the view, after the resize."""

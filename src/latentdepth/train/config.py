@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from latentdepth.config import to_dict
+from latentdepth.data.options import Augmentation, Target
 from latentdepth.options import DEFAULT_MODEL, Device
 from latentdepth.train.options import ConsistencyOptions, DenoiseOptions, EndToEndOptions, LoraOptions, LotusOptions
 
@@ -186,43 +187,6 @@ class BaseConfig:
 
 
 @dataclass(frozen=True)
-class TargetConfig:
-    """What the network learns, and how its truth is encoded."""
-
-    kind: TargetName | None = None
-    """depth, disparity or normals; by default what the base model predicts."""
-    tails: float = 0.02
-    """Share of valid pixels beyond each end of [-1, 1]."""
-    filling: Literal["middle", "near", "nearest"] = "middle"
-    """What invalid pixels hold before encoding: the middle of the range, its near end (as published), or the value of
-    the nearest valid pixel."""
-    least_valid: float = 0.1
-    """Views of which a smaller share is valid are replaced by the next sample."""
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Random views; chances are in [0, 1]. The default is the published depth recipe."""
-
-    window: Literal["whole", "random"] = "whole"
-    """whole: the picture stretched to the size. random: a window of about its aspect, resized."""
-    flip: float = 0.5
-    """Chance of exchanging left and right."""
-    smallest: float = 0.55
-    """Least side of a random window, as a share of the largest possible one."""
-    stretch: float = 1.2
-    """Most that a random window's aspect is bent, as a factor of at least 1."""
-    motion_blur: float = 0.0
-    """Chance of a straight camera shake."""
-    defocus: float = 0.0
-    """Chance of defocus."""
-    colours: Literal["photometric", "jitter"] = "photometric"
-    """photometric: exposure, white balance, gamma, noise and more. jitter: as the published normals recipe."""
-    recolour: float = 0.0
-    """Chance that the colours are changed."""
-
-
-@dataclass(frozen=True)
 class DataConfig:
     """One data set."""
 
@@ -241,9 +205,13 @@ class DataConfig:
     """hypersim, vkitti2, interiorverse: the split."""
     list_file: Path | None = None
     """A list of your own instead of a split; relative to ``data_root``."""
+    crop: bool = True
+    """vkitti2: keep the part that the KITTI benchmark shows, 1216 x 352, as published."""
+    sky: Literal["invalid", "infinite"] = "invalid"
+    """vkitti2: sky is left out, as published, or infinitely far."""
     hold_out: int = 0
     """Last samples of the set that are not trained on; ``validate.held_out`` measures them."""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         for key, pixels in (("height", self.height), ("width", self.width)):
@@ -279,7 +247,7 @@ class TrainConfig:
     task: TaskName = "denoise"
     """denoise: Marigold. end_to_end: one step, loss on values. consistency: distil few steps. lotus: Lotus-D."""
     base: BaseConfig = field(default_factory=BaseConfig)
-    target: TargetConfig = field(default_factory=TargetConfig)
+    target: Target = field(default_factory=Target)
     data_root: Path = Path()
     """Folder that relative paths of data sets start from; by default where the command is given."""
     data: tuple[DataConfig, ...] = ()
@@ -300,6 +268,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, "recipe", skip_bad=0)
+        if self.target.kind not in (None, *get_args(TargetName)):
+            raise ValueError(f"target.kind is {self.target.kind}; a model is one of {', '.join(get_args(TargetName))}")
         for name in get_args(TaskName):
             options = getattr(self, name)
             if name != self.task and options != type(options)():

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import torch
 import tyro
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentdepth.core.noise import generator
-from latentdepth.core.schedule import Schedule, scaled_linear, zero_terminal_snr
 from latentdepth.core.types import Quantity
 from latentdepth.data.augment import crop_and_flip, photometric
 from latentdepth.data.sample import normalised
@@ -34,12 +33,10 @@ from latentdepth.models.feedforward import DepthPyramid, load_pyramid
 from latentdepth.models.tiny_vae import load_tiny_vae
 from latentdepth.train.alignment import AlignedDenoise
 from latentdepth.train.latents import Features, ReadSample, encode, encode_views, latent_batches
-from latentdepth.train.loop import LoopConfig, train
+from latentdepth.train.stages import Plan, fit_stage
 from latentdepth.train.tasks import Autoencode, Denoise
+from latentdepth.train.tiny_networks import SIZE, channels_last, empty_prompt, new_unet, new_vae, schedule
 
-SIZE = (192, 256)  # height, width of a training view
-PROMPT_WIDTH = 64
-PROMPT_TOKENS = 2
 ALIGNED = {"down_blocks.1.attentions.0": (128, 112), "mid_block": (224, 320)}
 """U-Net layer -> its channels, and those of the teacher's features at the same resolution (strides 16 and 32)."""
 
@@ -94,55 +91,6 @@ class Build:
         return self.out / ("depth-without-prior" if self.without_prior else "depth")
 
 
-def new_vae() -> AutoencoderKL:
-    """1.8 M parameters, 8x, 4 channels, no attention: full-resolution layers are what costs time on a CPU."""
-    construct: Any = AutoencoderKL  # its annotations allow one level only
-    return construct(
-        block_out_channels=(32, 48, 64, 96),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=1,
-        norm_num_groups=16,
-        latent_channels=4,
-        mid_block_add_attention=False,
-    )
-
-
-def new_unet(in_channels: int) -> UNet2DConditionModel:
-    """13.3 M parameters; attention at the two lower resolutions, where it is cheap and sees the whole image."""
-    construct: Any = UNet2DConditionModel  # as above
-    return construct(
-        in_channels=in_channels,
-        out_channels=4,
-        block_out_channels=(64, 128, 224),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        cross_attention_dim=PROMPT_WIDTH,
-        attention_head_dim=(2, 4, 7),  # diffusers takes this for the *number* of heads; 32 channels each
-        use_linear_projection=True,
-    )
-
-
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-def channels_last(network: ModuleT) -> ModuleT:
-    """The memory layout that bf16 convolutions on a CPU are fastest in; in place."""
-    nn.Module.to(network, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return network
-
-
-def schedule() -> Schedule:
-    """Stable Diffusion's betas with zero terminal SNR, v-prediction, trailing."""
-    return Schedule(zero_terminal_snr(scaled_linear()))
-
-
-def empty_prompt() -> Tensor:
-    """A fixed random stand-in for the embedded empty prompt: the network only needs a constant."""
-    return torch.randn(1, PROMPT_TOKENS, PROMPT_WIDTH, generator=generator("empty prompt"))
-
-
 def _pairs(build: Build) -> list[Pair]:
     pairs = log_coded_pairs(build.frames) if build.frames else []
     if build.pairs:
@@ -180,9 +128,9 @@ def vae_batches(build: Build, batch: int, crop: int = 96) -> Callable[[int], Ten
     return batches
 
 
-def _loop(build: Build, *, steps: int, lr: float, **extra: float | int | bool) -> LoopConfig:
-    values = {"steps": build.steps or steps, "lr": build.lr or lr, "minutes": build.minutes, **extra}
-    return LoopConfig(**values)  # pyright: ignore[reportArgumentType]
+def _plan(build: Build, usual: Plan) -> Plan:
+    given = {"steps": build.steps, "batch": build.batch, "lr": build.lr, "minutes": build.minutes}
+    return replace(usual, **{key: value for key, value in given.items() if value is not None})
 
 
 def load_vae(out: Path) -> tuple[AutoencoderKL, float]:
@@ -196,9 +144,9 @@ def train_vae(build: Build) -> None:
     torch.manual_seed(0)  # initial weights: modules have no generator argument
     vae = channels_last(new_vae())
     teacher = channels_last(load_tiny_vae(build.teacher_vae)) if build.teacher_vae else None
-    config = _loop(build, steps=1500, lr=1.2e-3, warmup=50, ema=0.99, save_every=100)
-    batches = vae_batches(build, build.batch or 16)
-    train(config, Autoencode(vae, teacher=teacher), batches, build.out / "vae")
+    plan = _plan(build, Plan(steps=1400, batch=16, lr=1.2e-3, warmup=50, ema=0.99, seed=0))
+    batches = vae_batches(build, plan.batch)
+    fit_stage(plan, Autoencode(vae, teacher=teacher), batches, build.out / "vae")
     vae = AutoencoderKL.from_pretrained(build.out / "vae" / "model").eval()
     latents = torch.cat([encode(vae, batches(10_000_000 + i), 1.0) for i in range(8)])
     (build.out / "vae" / "scale.json").write_text(json.dumps({"scaling_factor": round(1 / float(latents.std()), 5)}))
@@ -223,10 +171,8 @@ def train_prior(build: Build) -> None:
     )
     torch.manual_seed(1)
     task = Denoise(channels_last(new_unet(4)), schedule(), empty_prompt(), multires_strength=0.0)
-    config = _loop(build, steps=500, lr=5e-4, save_every=100, seed=1)
-    train(
-        config, task, latent_batches([store], [1.0], batch=build.batch or 32, seed=1, prior=True), build.out / "prior"
-    )
+    plan = _plan(build, Plan(steps=550, batch=32, lr=5e-4, seed=1))
+    fit_stage(plan, task, latent_batches([store], [1.0], batch=plan.batch, seed=1, prior=True), build.out / "prior")
 
 
 def teacher_features(teacher: DepthPyramid) -> Features:
@@ -281,9 +227,8 @@ def train_depth(build: Build) -> None:
         task = AlignedDenoise(
             channels_last(unet), schedule(), empty_prompt(), taps=ALIGNED, weight=build.align_weight, **noise
         )
-    config = _loop(build, steps=1400, lr=5e-4, save_every=100, seed=2)
-    batches = latent_batches(stores, weights, batch=build.batch or 32, seed=2, prior=False)
-    train(config, task, batches, build.depth_folder)
+    plan = _plan(build, Plan(steps=3600, batch=16, lr=7e-4, seed=2))
+    fit_stage(plan, task, latent_batches(stores, weights, batch=plan.batch, seed=2, prior=False), build.depth_folder)
 
 
 def assemble(build: Build) -> None:

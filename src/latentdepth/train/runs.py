@@ -18,11 +18,10 @@ from latentdepth.data.frames import Frames
 from latentdepth.data.hypersim import HypersimFrames
 from latentdepth.data.interiorverse import InteriorVerseFrames
 from latentdepth.data.loader import stream
-from latentdepth.data.mixing import MixedBatches, Portion, Target
+from latentdepth.data.mixing import MixedBatches, Portion
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardFrames
-from latentdepth.data.views import Augmentation
-from latentdepth.data.virtual_kitti import VirtualKittiFrames
+from latentdepth.data.virtual_kitti import CROP, VirtualKittiFrames
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.source import resolve
 from latentdepth.models.stable_diffusion import from_stable_diffusion
@@ -104,7 +103,14 @@ def open_frames(data: DataConfig, root: Path) -> Frames:
     if data.format == "hypersim":
         return HypersimFrames(path, split=data.split, list_file=listed, name=data.name)
     if data.format == "vkitti2":
-        return VirtualKittiFrames(path, split=data.split, list_file=listed, name=data.name)
+        return VirtualKittiFrames(
+            path,
+            split=data.split,
+            list_file=listed,
+            crop=CROP if data.crop else None,
+            sky=data.sky,
+            name=data.name,
+        )
     return InteriorVerseFrames(path, split=data.split, list_file=listed, name=data.name)
 
 
@@ -137,14 +143,12 @@ def run(
     task = build_task(config)
     kind = task.model.facts.modality
     portions = [
-        Portion(train, data.weight, data.height, data.width, Augmentation(**vars(data.augment)))
+        Portion(train, data.weight, data.height, data.width, data.augment)
         for data, (train, _) in zip(config.data, parts, strict=True)
     ]
-    tuned = {**vars(config.target), "kind": kind}
+    target = dataclasses.replace(config.target, kind=kind)
     loop = config.loop
-    batches = MixedBatches(
-        portions, batch=loop.micro_batch, seed=loop.seed, target=Target(**tuned), skip_bad=config.skip_bad
-    )
+    batches = MixedBatches(portions, batch=loop.micro_batch, seed=loop.seed, target=target, skip_bad=config.skip_bad)
     _check_stride(config, task.model)
     judged = [held for _, held in parts] if config.validate.held_out else []
     judged += [open_frames(data, config.data_root) for data in config.validate.data]

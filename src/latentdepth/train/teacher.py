@@ -27,10 +27,9 @@ from latentdepth.data.augment import crop_and_flip, photometric
 from latentdepth.data.sample import Sample
 from latentdepth.data.training import Pair, log_coded_pairs, manifest_pairs, photo_paths, read_photo
 from latentdepth.models.feedforward import DepthPyramid, load_imagenet_lite0, load_pyramid
-from latentdepth.train.loop import LoopConfig, train
+from latentdepth.train.stages import Plan, fit_stage
 from latentdepth.train.tasks import PixelBatch, Regress
-
-SIZE = (192, 256)
+from latentdepth.train.tiny_networks import SIZE, channels_last
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,9 @@ class Teach:
     labels: Path = Path("runs/labels")
     """Where labels go."""
     out: Path = Path("runs/teacher")
-    steps: int = 1200
+    steps: int = 1300
     batch: int = 16
-    lr: float = 1e-3
+    lr: float = 6e-4
     minutes: float | None = None
 
 
@@ -87,9 +86,9 @@ def train_teacher(teach: Teach) -> None:
     network = DepthPyramid()
     if teach.imagenet:
         load_imagenet_lite0(network.encoder, teach.imagenet)
-    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    config = LoopConfig(steps=teach.steps, lr=teach.lr, minutes=teach.minutes, warmup=50, ema=0.99, seed=3)
-    train(config, Regress(network), pixel_batches(pairs, teach.batch, seed=3), teach.out)
+    channels_last(network)
+    plan = Plan(steps=teach.steps, batch=teach.batch, lr=teach.lr, seed=3, warmup=50, ema=0.99, minutes=teach.minutes)
+    fit_stage(plan, Regress(network), pixel_batches(pairs, teach.batch, seed=3), teach.out)
 
 
 @torch.inference_mode()
@@ -117,7 +116,7 @@ def label_photos(teach: Teach) -> None:
     if teach.photos is None:
         raise SystemExit("labelling needs --photos DIR")
     network = load_pyramid(teach.out / "model")
-    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    channels_last(network)
     teach.labels.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in track(photo_paths(teach.photos), description="labelling"):
