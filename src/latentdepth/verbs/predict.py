@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 from rich.console import Console
 from tyro.conf import Positional, arg
@@ -48,6 +48,7 @@ class Predict:
     options: PredictOptions = field(default_factory=PredictOptions)
 
 
+@runtime_checkable
 class ModelChoice(Protocol):
     """What a verb that predicts must say."""
 
