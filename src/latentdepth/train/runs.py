@@ -53,7 +53,7 @@ class Part:
 def load_base(config: TrainConfig) -> DiffusionModel:
     """The model that training starts from, on the CPU, with the target's modality among its facts."""
     base, wanted = config.base, config.target.kind
-    assert wanted != "log_depth" and wanted != "sqrt_depth"  # TrainConfig refuses them
+    assert wanted not in ("log_depth", "sqrt_depth")  # TrainConfig refuses them
     folder = resolve(base.model)
     if base.kind == "stable_diffusion":
         switch = config.task == "lotus"
