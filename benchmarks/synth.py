@@ -26,7 +26,7 @@ import torch
 from latentdepth.synth.cast import RayScene
 from latentdepth.synth.compose import compose
 from latentdepth.synth.labels import label
-from latentdepth.synth.layouts import write_scene
+from latentdepth.synth.layouts import scene_shard, write_scene
 from latentdepth.synth.make import Settings, make_scene
 from latentdepth.synth.mitsuba import Tracing, choose_variant, render
 from latentdepth.synth.photograph import any_sensor, photograph
@@ -85,7 +85,8 @@ def main() -> None:
             memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
             if number >= 0:
                 rows.append((kind, triangles, frames, seconds))
-        size = sum(path.stat().st_size for path in Path(folder).glob("*.tar")) / sum(r[2] for r in rows) / 1024
+        shards = [scene_shard(Path(folder), number) for number in range(arguments.scenes)]
+        size = sum(path.stat().st_size for path in shards) / sum(r[2] for r in rows) / 1024
     print("| scene | triangles | frames | " + " | ".join(STEPS) + " | all, a frame |")
     print("|" + "---|" * (4 + len(STEPS)))
     for kind, triangles, frames, seconds in rows:
