@@ -93,6 +93,9 @@ def _fusing(width: int) -> tuple[nn.Module, ...]:
 class DepthPyramid(nn.Module):
     """Photo in [0, 1] to affine-invariant disparity (greater is nearer, any scale and shift), same size, float32."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.encoder = LiteEncoder()
