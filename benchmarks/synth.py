@@ -38,7 +38,7 @@ STEPS = ("compose", "triangle tree", "choose views", "trace", "denoise", "camera
 
 def one_scene(settings: Settings, number: int, out: Path) -> tuple[dict[str, float], str, int, int]:
     """CPU seconds by step, the kind, and the numbers of triangles and frames."""
-    seconds = dict.fromkeys(STEPS, 0.0)
+    seconds: dict[str, float] = {step: 0.0 for step in STEPS}
 
     def timed(step: str, work: Callable[[], Result]) -> Result:
         start = time.process_time()
@@ -49,8 +49,11 @@ def one_scene(settings: Settings, number: int, out: Path) -> tuple[dict[str, flo
     scene = timed("compose", lambda: compose(settings.seed, number))
     rays = timed("triangle tree", lambda: RayScene(scene))
     draw = np.random.default_rng([settings.seed, number, 99])
-    size = {"width_px": settings.width_px, "height_px": settings.height_px}
-    views = timed("choose views", lambda: choose(rays, scene.views, draw, count=settings.views, **size))
+    wide, high = settings.width_px, settings.height_px
+    views = timed(
+        "choose views",
+        lambda: choose(rays, scene.views, draw, count=settings.views, width_px=wide, height_px=high),
+    )
     noisy = Tracing(samples=settings.samples, denoise=False, threads=1)
     timed("trace", lambda: render(scene, views, noisy))
     clean = Tracing(samples=settings.samples, threads=1)

@@ -43,6 +43,8 @@ class Synth:
     """Leave the path tracer's noise in the photographs; by default it is taken out."""
     kinds: tuple[SceneKind, ...] = ()
     """Kinds of scene, equally often; all of them by default."""
+    textures: Path | None = None
+    """Folder of tileable pictures that walls, floors and facades may wear, besides those that are computed."""
     layout: Layout = "shards"
     """How the data set lies on disk: our own shards, as prepared Hypersim, as Virtual KITTI 2, or plain folders."""
     workers: int | None = None
@@ -63,7 +65,7 @@ def run(verb: Synth) -> int:
         import mitsuba_oidn  # noqa: F401
     except ImportError as missing:
         raise ValueError(f'{missing.name} is needed to make scenes: pip install "latentdepth[synth]"') from missing
-    from latentdepth.synth.make import Settings, make_scene
+    from latentdepth.synth.make import Settings, make_scene, read_tiles
     from latentdepth.synth.mitsuba import choose_variant
 
     settings = Settings(
@@ -74,7 +76,10 @@ def run(verb: Synth) -> int:
         samples=verb.samples,
         denoise=not verb.noisy,
         kinds=verb.kinds,
+        textures=None if verb.textures is None else str(verb.textures),
     )
+    if settings.textures:
+        read_tiles(settings.textures)  # what is wrong with them is said now, not once for each scene
     cores = os.cpu_count() or 1
     workers = cores if verb.workers is None else verb.workers
     threads = max(1, cores // max(workers, 1))
