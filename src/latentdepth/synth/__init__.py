@@ -1,0 +1,1 @@
+"""Procedural scenes with exact depth: our own synthetic RGB-D."""

@@ -1,0 +1,152 @@
+"""A whole scene from (seed, number): its kind, its content, its sky and the candidate views. Plain arrays; no engine.
+
+Kind, content, sky and cameras have random streams of their own, so that a change to one leaves the others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from latentdepth.core.types import Camera
+from latentdepth.synth import landscapes, people, portraits, proposals, streets, tabletops
+from latentdepth.synth.corridors import corridor
+from latentdepth.synth.palette import Palette
+from latentdepth.synth.rooms import room
+from latentdepth.synth.scene import Scene, SceneKind, Sky, View
+from latentdepth.synth.shapes import placed
+from latentdepth.synth.skies import any_weather, sky_of
+from latentdepth.synth.stage import Footprint, Stage, footprint_of, merged
+from latentdepth.synth.textures import Texture
+from latentdepth.synth.views import any_camera
+
+KINDS: dict[SceneKind, float] = {
+    "room": 0.32,
+    "street": 0.18,
+    "tabletop": 0.12,
+    "landscape": 0.10,
+    "overhead": 0.10,
+    "portrait": 0.10,
+    "corridor": 0.08,
+}
+"""Share of each kind of scene."""
+_KIND, _CONTENT, _SKY, _CAMERAS = range(4)
+
+
+def kind_of(seed: int, number: int) -> SceneKind:
+    """What scene ``number`` of ``seed`` shows unless told otherwise."""
+    rng = np.random.default_rng([seed, number, _KIND])
+    return list(KINDS)[int(rng.choice(len(KINDS), p=list(KINDS.values())))]
+
+
+def compose(
+    seed: int,
+    number: int,
+    *,
+    kind: SceneKind | None = None,
+    width_px: int = 384,
+    height_px: int = 288,
+    candidates: int = 24,
+    tiles: Sequence[Texture] = (),
+) -> Scene:
+    """Scene ``number`` of ``seed``, the same for ever, with at most ``candidates`` views to choose from.
+
+    ``tiles``: further tileable sRGB pictures for walls, floors and facades. Raises ValueError for an unknown kind, a
+    negative seed or number, or fewer than one candidate.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; allowed are {', '.join(KINDS)}")
+    if seed < 0 or number < 0:
+        raise ValueError(f"seed is {seed} and number {number}; both must be 0 or more")
+    if candidates < 1:
+        raise ValueError(f"{candidates} candidate views were asked for; allowed is 1 or more")
+    kind = kind or kind_of(seed, number)
+    palette = Palette(np.random.default_rng([seed, number, _CONTENT]), tiles)
+    rng = np.random.default_rng([seed, number, _CAMERAS])
+
+    def camera(least_deg: float, most_deg: float) -> Camera:
+        return any_camera(rng, width_px, height_px, fov_deg=(least_deg, most_deg))
+
+    stage, views = _built(kind, palette, rng, camera, candidates)
+    sky_rng = np.random.default_rng([seed, number, _SKY])
+    sky = _sky(sky_rng, stage)
+    return Scene(kind, merged(stage.parts), sky, views)
+
+
+def _sky(rng: np.random.Generator, stage: Stage) -> Sky:
+    """Any weather outdoors; at night in rooms that have no daylight."""
+    if stage.dark_outside:
+        return sky_of(rng, "night")
+    weather = any_weather(rng)
+    return sky_of(rng, "overcast" if weather == "night" else weather)
+
+
+def _built(
+    kind: SceneKind, palette: Palette, rng: np.random.Generator, camera: proposals.NewCamera, count: int
+) -> tuple[Stage, list[View]]:
+    if kind == "room":
+        stage, height = room(palette)
+        return stage, proposals.in_room(stage, height, rng, camera, count)
+    if kind == "corridor":
+        stage, height = corridor(palette)
+        return stage, proposals.in_corridor(stage, height, rng, camera, count)
+    if kind == "street":
+        stage, half, _ = streets.street(palette)
+        return stage, proposals.in_street(stage, half, rng, camera, count)
+    if kind == "landscape":
+        stage, ground, sea = landscapes.landscape(palette)
+        return stage, proposals.in_landscape(stage, ground, sea, rng, camera, count)
+    if kind == "tabletop":
+        stage, surface, height = tabletops.table_scene(palette, crowded=bool(palette.rng.random() < 0.75))
+        return stage, proposals.of_table(stage, surface, rng, camera, count)
+    if kind == "overhead":
+        stage, surface, height = tabletops.overhead_scene(palette)
+        return stage, proposals.from_above(stage, surface, height, rng, camera, count)
+    return _portrait(palette, rng, camera, count)
+
+
+def _portrait(
+    palette: Palette, rng: np.random.Generator, camera: proposals.NewCamera, count: int
+) -> tuple[Stage, list[View]]:
+    """A sitter in a landscape, on a street or in a room."""
+    who = portraits.sitter(palette)
+    content = palette.rng
+    yaw = float(content.uniform(0, 2 * np.pi))
+    spot = footprint_of(placed(who.parts, yaw_rad=yaw))
+    background = content.choice(3, p=[0.6, 0.4, 0.0] if who.outdoors else [0.35, 0.2, 0.45])
+    if background == 0:
+        theme = ("meadow", "garden", "forest", "coast", "farmland")[
+            int(content.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
+        ]
+        stage, ground, _ = landscapes.landscape(palette, theme)
+        at = np.array([0.0, 0.0, float(ground(np.zeros(1), np.zeros(1))[0])])
+    elif background == 1:
+        stage, half, kerb = streets.street(palette)
+        at = _free_place(stage, spot, ((-half - 1.2, half + 1.2), (-8.0, 12.0)), content)
+        at[2] = kerb if abs(at[0]) > half else 0.0
+    else:
+        stage, _ = room(palette)
+        at = _free_place(stage, spot, (stage.x_m, stage.y_m), content)
+        stage.clear_away((float(at[0]), float(at[1])), float(np.max(np.abs([spot.x_m, spot.y_m]))))
+    stage.parts += people.merged_person(placed(who.parts, (at[0], at[1], at[2]), yaw_rad=yaw))
+    return stage, proposals.of_sitter(stage, who, at, yaw, rng, camera, count)
+
+
+def _free_place(
+    stage: Stage, spot: Footprint, reach: tuple[tuple[float, float], tuple[float, float]], rng: np.random.Generator
+) -> Float[np.ndarray, 3]:
+    """A point of the ground within ``reach`` where a body fits, or some point when it fits nowhere."""
+    x, y = 0.0, 0.0
+    for _ in range(150):
+        x, y = float(rng.uniform(*reach[0])), float(rng.uniform(*reach[1]))
+        if stage.free(spot.shifted(x, y), 0.05):
+            break
+    margin = 0.5 * max(spot.x_m[1] - spot.x_m[0], spot.y_m[1] - spot.y_m[0])
+    (x0, x1), (y0, y1) = stage.x_m, stage.y_m
+    x, y = (
+        np.clip(x, min(x0 + margin, x1 / 2), max(x1 - margin, x1 / 2)),
+        np.clip(y, min(y0 + margin, y1 / 2), max(y1 - margin, y1 / 2)),
+    )
+    return np.array([x, y, 0.0])

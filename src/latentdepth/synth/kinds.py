@@ -1,0 +1,8 @@
+"""Names that the command line must know before anything heavy is imported: kinds of scene, layouts on disk."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+SceneKind = Literal["room", "corridor", "street", "tabletop", "landscape", "overhead", "portrait"]
+Layout = Literal["shards", "hypersim", "vkitti", "folder"]

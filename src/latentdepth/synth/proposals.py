@@ -1,0 +1,189 @@
+"""Where a photographer might stand in each kind of scene: candidate views, of which the engine keeps the good ones.
+
+Knows the geometry of stages, not what stands on them, and judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from latentdepth.core.types import Camera
+from latentdepth.synth.portraits import Sitter
+from latentdepth.synth.scene import View
+from latentdepth.synth.stage import Stage
+from latentdepth.synth.tabletops import Surface
+from latentdepth.synth.terrain import Heights
+from latentdepth.synth.views import hand_held_roll, looking
+
+NewCamera = Callable[[float, float], Camera]
+"""Makes a camera whose field of view lies within two angles in degrees."""
+
+
+def _somewhere_clear(
+    stage: Stage, rng: np.random.Generator, z: float, margin: float = 0.25
+) -> tuple[float, float] | None:
+    for _ in range(30):
+        x, y = (float(rng.uniform(a + margin, b - margin)) for a, b in (stage.x_m, stage.y_m))
+        if stage.clear_at(x, y, z):
+            return x, y
+    return None
+
+
+def in_room(stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
+    """Hand-held, from corners and across; some close to a wall or an object, some from near the floor or ceiling."""
+    found: list[View] = []
+    points = np.array(stage.interests) if stage.interests else np.zeros((0, 3))
+    for k in range(count):
+        z = float(
+            rng.choice(
+                [rng.uniform(1.2, 1.75), rng.uniform(0.35, 1.2), rng.uniform(1.75, height - 0.2)], p=[0.62, 0.22, 0.16]
+            )
+        )
+        spot = _somewhere_clear(stage, rng, z)
+        if spot is None:
+            continue
+        eye = np.array([*spot, z])
+        if k % 3 == 0 or not len(points):
+            target = np.array([rng.uniform(*stage.x_m), rng.uniform(*stage.y_m), rng.uniform(0.2, 1.7)])
+        else:
+            target = points[int(rng.integers(len(points)))] + rng.normal(0, 0.15, 3)
+        away = target - eye
+        distance = float(np.linalg.norm(away))
+        if distance < 0.4:
+            continue
+        if rng.random() < 0.22 and distance > 1.6:
+            closer = target - away / distance * rng.uniform(0.7, 1.5)
+            if stage.clear_at(float(closer[0]), float(closer[1]), float(closer[2])) and closer[2] > 0.3:
+                eye = closer
+        found.append(looking(camera(35, 100), eye, target, roll_deg=hand_held_roll(rng)))
+    return found
+
+
+def in_corridor(stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
+    """Along the axis mostly, else at a wall."""
+    found: list[View] = []
+    length = stage.y_m[1]
+    for _ in range(count):
+        z = float(rng.uniform(0.5, min(2.1, height - 0.3)))
+        spot = _somewhere_clear(stage, rng, z, margin=0.3)
+        if spot is None:
+            continue
+        x, y = spot
+        along = rng.random() < 0.75
+        far = length if y < length / 2 or rng.random() < 0.3 else 0.0
+        target = np.array(
+            [rng.uniform(*stage.x_m), far if along else y + rng.normal(0, 2), z + rng.normal(-0.25, 0.35)]
+        )
+        if np.hypot(target[0] - x, target[1] - y) > 0.5:
+            found.append(looking(camera(40, 100), (x, y, z), target, roll_deg=hand_held_roll(rng)))
+    return found
+
+
+def in_street(stage: Stage, half_m: float, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
+    """From the pavement, the middle of the road, a car's bonnet, or a window above; along the street or across."""
+    found: list[View] = []
+    for _ in range(3 * count):
+        if len(found) == count:
+            break
+        z = float(
+            rng.choice([rng.uniform(1.3, 1.8), rng.uniform(0.6, 1.3), rng.uniform(2.2, 9.0)], p=[0.7, 0.13, 0.17])
+        )
+        x, y = rng.uniform(-half_m - 1.8, half_m + 1.8), rng.uniform(-12, 14)
+        if not stage.clear_at(x, y, z, 0.3):
+            continue
+        if rng.random() < 0.68:
+            yaw, drop = rng.normal(0, 0.35), rng.normal(-0.03, 0.09)
+            target = np.array([x + np.sin(yaw), y + np.cos(yaw), z + drop])
+        else:
+            near = [p for p in stage.interests if 3 < np.hypot(p[0] - x, p[1] - y) < 30]
+            if not near:
+                continue
+            target = np.array(near[int(rng.integers(len(near)))]) + rng.normal(0, 0.3, 3)
+        if z > 2:
+            target[2] -= abs(rng.normal(0, 0.25)) * np.hypot(target[0] - x, target[1] - y)
+        found.append(looking(camera(35, 95), (x, y, z), target, roll_deg=hand_held_roll(rng)))
+    return found
+
+
+def in_landscape(
+    stage: Stage, height: Heights, sea_m: float, rng: np.random.Generator, camera: NewCamera, count: int
+) -> list[View]:
+    """Standing, crouching, from a hill or a drone, level or downwards."""
+    found: list[View] = []
+    for _ in range(count):
+        x, y = rng.normal(0, 4, 2)
+        ground = max(float(height(np.array([x]), np.array([y]))[0]), sea_m)
+        lift = float(
+            rng.choice([rng.uniform(1.3, 1.9), rng.uniform(0.3, 1.2), rng.uniform(3, 40)], p=[0.62, 0.22, 0.16])
+        )
+        yaw, pitch = rng.uniform(0, 2 * np.pi), float(rng.normal(-0.04, 0.1))
+        if stage.interests and rng.random() < 0.45:
+            x1, y1, z1 = stage.interests[int(rng.integers(len(stage.interests)))]
+            yaw = np.arctan2(y1 - y, x1 - x)
+            pitch = np.arctan2(z1 - ground - lift, np.hypot(x1 - x, y1 - y)) + rng.normal(0, 0.05)
+        if lift > 2.5:
+            pitch = -abs(rng.normal(0.25, 0.35)) if rng.random() < 0.8 else -np.pi / 2
+        pitch = float(np.clip(pitch, -np.pi / 2, 0.5))
+        eye = np.array([x, y, ground + lift])
+        ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+        found.append(looking(camera(35, 90), eye, eye + ahead, roll_deg=hand_held_roll(rng), heading_rad=float(yaw)))
+    return found
+
+
+def of_table(stage: Stage, surface: Surface, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
+    """Close to a table top: 0.3 to 1.6 m away, 10 to 60 degrees above it."""
+    found: list[View] = []
+    middle = np.array(surface.middle)
+    for _ in range(count):
+        target = middle + np.array([*rng.uniform(-0.7, 0.7, 2) * surface.half_m, rng.uniform(0, 0.12)])
+        rise, yaw, distance = np.radians(rng.uniform(8, 60)), rng.uniform(0, 2 * np.pi), rng.uniform(0.38, 1.5)
+        eye = target + distance * np.array([np.cos(yaw) * np.cos(rise), np.sin(yaw) * np.cos(rise), np.sin(rise)])
+        if _within(stage, eye):
+            found.append(looking(camera(35, 75), eye, target, roll_deg=hand_held_roll(rng)))
+    return found
+
+
+def from_above(
+    stage: Stage, surface: Surface, height: float, rng: np.random.Generator, camera: NewCamera, count: int
+) -> list[View]:
+    """Straight down or up to 35 degrees off, from 0.35 to 2.4 m above the surface."""
+    found: list[View] = []
+    middle = np.array(surface.middle)
+    for _ in range(count):
+        target = middle + np.array([*rng.uniform(-0.6, 0.6, 2) * surface.half_m, 0.0])
+        tilt = 0.0 if rng.random() < 0.4 else np.radians(rng.uniform(0, 35))
+        yaw, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, min(2.4, height - surface.middle[2] - 0.15))
+        eye = target + distance * np.array([np.cos(yaw) * np.sin(tilt), np.sin(yaw) * np.sin(tilt), np.cos(tilt)])
+        if _within(stage, eye) and eye[2] < height - 0.1:
+            found.append(looking(camera(35, 85), eye, target, roll_deg=float(rng.normal(0, 3)), heading_rad=float(yaw)))
+    return found
+
+
+def _within(stage: Stage, eye: np.ndarray, margin_m: float = 0.12) -> bool:
+    """Inside the walls and in no furniture."""
+    (x0, x1), (y0, y1) = stage.x_m, stage.y_m
+    inside = x0 + margin_m < eye[0] < x1 - margin_m and y0 + margin_m < eye[1] < y1 - margin_m
+    return bool(inside) and stage.clear_at(float(eye[0]), float(eye[1]), float(eye[2]), 0.05)
+
+
+def of_sitter(
+    stage: Stage, who: Sitter, at: np.ndarray, yaw_rad: float, rng: np.random.Generator, camera: NewCamera, count: int
+) -> list[View]:
+    """From the front or a side, so near that the subject takes 0.4 to 1.2 of the picture's height."""
+    found: list[View] = []
+    for _ in range(3 * count):
+        if len(found) == count:
+            break
+        chosen = camera(35, 75)
+        turn = yaw_rad - np.pi / 2 + rng.normal(0, 0.6) * (1 if rng.random() < 0.85 else 3)
+        distance = who.size_m * chosen.fy_px / chosen.height_px / rng.uniform(0.4, 1.2)
+        distance = max(distance, 0.32 + who.size_m * 0.3)
+        rise = np.radians(rng.normal(8, 14))
+        target = at + np.array([0, 0, who.aim_m]) + rng.normal(0, 0.12, 3) * who.size_m
+        eye = target + distance * np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
+        eye[2] = max(eye[2], at[2] + 0.12)
+        if _within(stage, eye):
+            found.append(looking(chosen, eye, target, roll_deg=hand_held_roll(rng)))
+    return found

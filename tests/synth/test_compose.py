@@ -1,0 +1,153 @@
+"""Composed scenes: sound meshes of every kind, true sizes, budgets, and the same scene for the same numbers."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from latentdepth.synth.compose import KINDS, compose, kind_of
+from latentdepth.synth.palette import Palette
+from latentdepth.synth.scene import Scene, SceneKind
+
+MADE: list[tuple[SceneKind, int]] = [*((kind, 0) for kind in KINDS), ("room", 1), ("overhead", 1)]
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[tuple[SceneKind, int], Scene]:
+    return {(kind, number): compose(11, number, kind=kind) for kind, number in MADE}
+
+
+def extent(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    low = np.min([mesh.vertices.min(0) for mesh in scene.meshes], axis=0)
+    return low, np.max([mesh.vertices.max(0) for mesh in scene.meshes], axis=0)
+
+
+@pytest.mark.parametrize(("kind", "number"), MADE)
+def test_meshes_are_sound(scenes: dict[tuple[SceneKind, int], Scene], kind: SceneKind, number: int) -> None:
+    for mesh in scenes[kind, number].meshes:
+        assert np.isfinite(mesh.vertices).all()
+        assert mesh.faces.min() >= 0
+        assert mesh.faces.max() < len(mesh.vertices)
+        a, b, c = (mesh.vertices[mesh.faces[:, k]].astype(float) for k in range(3))
+        assert (np.linalg.norm(np.cross(b - a, c - a), axis=1) > 0).all()
+        if mesh.uv is not None:
+            assert np.isfinite(mesh.uv).all()
+        if mesh.material.texture is not None:
+            assert mesh.uv is not None
+        assert all(0 <= x <= 1 for x in mesh.material.colour)
+        assert (max(mesh.material.emission) > 0) == (mesh.material.look == "light")
+
+
+@pytest.mark.parametrize(("kind", "number"), MADE)
+def test_budgets_are_kept(scenes: dict[tuple[SceneKind, int], Scene], kind: SceneKind, number: int) -> None:
+    scene = scenes[kind, number]
+    assert 1500 < sum(len(mesh.faces) for mesh in scene.meshes) < 260_000
+    textures = {id(mesh.material.texture) for mesh in scene.meshes if mesh.material.texture is not None}
+    lights = [mesh for mesh in scene.meshes if mesh.material.look == "light"]
+    assert len(textures) + len(lights) < 120
+
+
+@pytest.mark.parametrize(("kind", "number"), MADE)
+def test_views_are_rigid_and_enough(scenes: dict[tuple[SceneKind, int], Scene], kind: SceneKind, number: int) -> None:
+    views = scenes[kind, number].views
+    assert 8 <= len(views) <= 24
+    for view in views:
+        turn = view.world_from_camera[:3, :3]
+        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(turn) == pytest.approx(1)
+        assert (view.camera.width_px, view.camera.height_px) == (384, 288)
+        assert 34.9 < view.camera.fov_deg < 100.1
+
+
+@pytest.mark.parametrize(("kind", "number"), [("room", 0), ("room", 1), ("corridor", 0)])
+def test_rooms_have_the_size_of_rooms(scenes: dict[tuple[SceneKind, int], Scene], kind: SceneKind, number: int) -> None:
+    """The floor is the largest level rectangle at z = 0; inside its walls nothing reaches more than 1 cm below it."""
+    scene = scenes[kind, number]
+    floors = []
+    for mesh in scene.meshes:
+        corners = mesh.vertices[mesh.faces]
+        level = (np.abs(corners[..., 2]) < 1e-6).all(1)
+        across = np.cross(corners[level, 1] - corners[level, 0], corners[level, 2] - corners[level, 0])
+        floors.append(float(np.linalg.norm(across, axis=1).sum() / 2))
+    limits_m2 = {"room": (2.4 * 2.8, 8 * 10), "corridor": (1.3 * 7, 14 * 40)}[kind]
+    assert limits_m2[0] * 0.99 <= max(floors) <= limits_m2[1] * 1.01
+    views = np.stack([view.world_from_camera[:3, 3] for view in scene.views])
+    low, high = views.min(0), views.max(0)
+    for mesh in scene.meshes:
+        inside = ((mesh.vertices[:, :2] > low[:2]) & (mesh.vertices[:, :2] < high[:2])).all(1)
+        below = mesh.vertices[inside, 2]
+        # the ground that windows look out on lies whole metres away
+        assert ((below > -0.01) | (below < -0.25)).all()
+    assert (views[:, 2] > 0.2).all()
+
+
+def test_overhead_views_look_down(scenes: dict[tuple[SceneKind, int], Scene]) -> None:
+    for number in (0, 1):
+        down = np.array([-view.world_from_camera[2, 2] for view in scenes["overhead", number].views])
+        assert (down > np.cos(np.radians(36))).all()
+        assert (down > 0.999).any()
+
+
+def test_open_country_reaches_far(scenes: dict[tuple[SceneKind, int], Scene]) -> None:
+    low, high = extent(scenes["landscape", 0])
+    assert (high - low)[:2].min() > 2000
+    low, high = extent(scenes["street", 0])
+    assert (high - low)[:2].min() > 1000
+
+
+@pytest.mark.parametrize("kind", ["room", "landscape"])
+def test_equal_numbers_give_equal_scenes(scenes: dict[tuple[SceneKind, int], Scene], kind: SceneKind) -> None:
+    first, again = scenes[kind, 0], compose(11, 0, kind=kind)
+    assert len(first.meshes) == len(again.meshes)
+    for a, b in zip(first.meshes, again.meshes, strict=True):
+        np.testing.assert_array_equal(a.vertices, b.vertices)
+        np.testing.assert_array_equal(a.faces, b.faces)
+        assert a.material.colour == b.material.colour
+    np.testing.assert_array_equal(first.sky.picture, again.sky.picture)
+    poses = [np.stack([v.world_from_camera for v in scene.views]) for scene in (first, again)]
+    np.testing.assert_array_equal(poses[0], poses[1])
+
+
+def test_other_numbers_give_other_scenes(scenes: dict[tuple[SceneKind, int], Scene]) -> None:
+    for kind in ("room", "overhead"):
+        a, b = scenes[kind, 0], scenes[kind, 1]
+        assert sum(len(m.faces) for m in a.meshes) != sum(len(m.faces) for m in b.meshes)
+        assert not np.array_equal(a.views[0].world_from_camera, b.views[0].world_from_camera)
+
+
+def test_kinds_come_in_their_shares() -> None:
+    drawn = [kind_of(3, number) for number in range(1500)]
+    for kind, share in KINDS.items():
+        # four standard deviations of a binomial
+        assert abs(drawn.count(kind) / 1500 - share) < 4 * np.sqrt(share * (1 - share) / 1500)
+    assert sum(KINDS.values()) == pytest.approx(1)
+
+
+def test_size_and_count_of_views_are_followed() -> None:
+    views = compose(1, 0, kind="corridor", width_px=64, height_px=48, candidates=5).views
+    assert 1 <= len(views) <= 5
+    assert {(v.camera.width_px, v.camera.height_px) for v in views} == {(64, 48)}
+
+
+def test_given_tiles_are_used() -> None:
+    tile = np.full((8, 8, 3), 77, np.uint8)
+    facades = [Palette(np.random.default_rng(seed), [tile]).facade() for seed in range(40)]
+    assert 3 < sum(facade.texture is tile for facade in facades) < 25
+
+
+def test_bad_input_is_named() -> None:
+    unchecked = inspect.unwrap(compose)  # the types of the tests would refuse the kind before it is looked at
+    with pytest.raises(ValueError, match="allowed are room, street"):
+        unchecked(0, 0, kind="cave")
+    with pytest.raises(ValueError, match="0 or more"):
+        compose(-1, 0)
+    with pytest.raises(ValueError, match="1 or more"):
+        compose(0, 0, candidates=0)
+
+
+@pytest.mark.parametrize(("kind", "number"), [key for key in MADE if key[0] not in ("street", "landscape")])
+def test_every_interior_has_light(scenes: dict[tuple[SceneKind, int], Scene], kind: SceneKind, number: int) -> None:
+    """A lamp or a bright window, unless day comes in through open ones; else the photographs would be black."""
+    scene = scenes[kind, number]
+    lit = any(mesh.material.look == "light" for mesh in scene.meshes)
+    assert lit or scene.sky.picture.mean() > 0.1
