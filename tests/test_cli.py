@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,13 @@ def test_ctrl_c_keeps_finished_work_and_the_run_resumes(photos: Path, model: lis
         shutil.copy(photos / "one.png", many / f"{k:03}.png")
     made = tmp_path / "made"
     command = [*COMMAND, "predict", str(many), "--out", str(made), *model, "--members", "4"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
+    )
     deadline = time.monotonic() + 60
     while not list(made.glob("*.latentdepth.json")) and time.monotonic() < deadline:
         time.sleep(0.02)

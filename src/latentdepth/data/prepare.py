@@ -167,7 +167,7 @@ def _results(
         for key in waiting:
             yield key, _attempt(work, jobs[key])
         return
-    with _pool(min(workers, len(waiting))) as pool:
+    with worker_pool(min(workers, len(waiting))) as pool:
         running: dict[Future[_Done], str] = {}
         while waiting or running:
             while waiting and len(running) < _AHEAD * workers:
@@ -178,7 +178,7 @@ def _results(
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes with one thread each; on leaving, jobs that haven't begun are called off."""
     with ExitStack() as stack:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from latentdepth.synth.noise import fractal
 
 Colour = Float[np.ndarray, "3"]
-Texture = UInt8[np.ndarray, "h w 3"]
+Texture = UInt8[np.ndarray, "_ _ 3"]
 Shade = Float[np.ndarray, "h w"]
 
 

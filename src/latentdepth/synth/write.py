@@ -22,7 +22,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from latentdepth.data.filelists import write_whole
-from latentdepth.data.prepare import _pool as worker_pool
+from latentdepth.data.prepare import worker_pool
 from latentdepth.synth.kinds import Layout
 from latentdepth.synth.layouts import scene_shard, write_lists, write_scene
 from latentdepth.synth.make import Made, Settings
