@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from PIL import Image
 from torch.nn import functional as F
 
 from latentdepth.core.noise import generator
@@ -73,3 +75,16 @@ def descend() -> Descend:
             task.after_step()
 
     return run
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Three log-coded frames of noise over a floor that comes nearer downwards."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    rows = np.linspace(60000, 20000, 96)[:, None] + draw.normal(0, 200, (96, 128))
+    for k in range(3):
+        Image.fromarray(draw.integers(0, 255, (96, 128, 3), dtype=np.uint8)).save(folder / f"{k:06d}_0.jpg")
+        Image.fromarray(np.clip(rows, 1, 65535).astype(np.uint16)).save(folder / f"{k:06d}_0.png")
+    return folder

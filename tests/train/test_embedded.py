@@ -5,27 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from latentdepth.models.diffusion import load_diffusion
 from latentdepth.options import PredictOptions
 from latentdepth.predictor import DiffusionPredictor
 from latentdepth.train import embedded
-
-
-@pytest.fixture
-def frames(tmp_path: Path) -> Path:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    rows = np.linspace(60000, 20000, 96)[:, None] + draw.normal(0, 200, (96, 128))
-    for k in range(3):
-        Image.fromarray(draw.integers(0, 255, (96, 128, 3), dtype=np.uint8)).save(folder / f"{k:06d}_0.jpg")
-        Image.fromarray(np.clip(rows, 1, 65535).astype(np.uint16)).save(folder / f"{k:06d}_0.png")
-    return folder
 
 
 def test_all_stages(frames: Path, tmp_path: Path):

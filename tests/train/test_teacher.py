@@ -17,18 +17,6 @@ from latentdepth.models.feedforward import DepthPyramid
 from latentdepth.train import teacher
 
 
-@pytest.fixture
-def frames(tmp_path: Path) -> Path:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    rows = np.linspace(60000, 20000, 96)[:, None] + draw.normal(0, 200, (96, 128))
-    for k in range(3):
-        Image.fromarray(draw.integers(0, 255, (96, 128, 3), dtype=np.uint8)).save(folder / f"{k:06d}_0.jpg")
-        Image.fromarray(np.clip(rows, 1, 65535).astype(np.uint16)).save(folder / f"{k:06d}_0.png")
-    return folder
-
-
 def test_taught_on_frames_it_labels_photos(frames: Path, tmp_path: Path):
     teach = teacher.Teach("train", frames=frames, out=tmp_path / "run", labels=tmp_path / "labels", steps=2, batch=2)
     teacher.train_teacher(teach)
