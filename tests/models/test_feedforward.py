@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from latentdepth.models.feedforward import DepthPyramid, LiteEncoder, load_imagenet_lite0, load_pyramid
+from latentdepth.models.feedforward import DepthPyramid, LiteEncoder, LiteSize, load_imagenet, load_pyramid
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,32 @@ def test_the_encoder_has_the_published_size():
     assert sum(p.numel() for p in LiteEncoder().parameters()) == 2_958_848
 
 
+@pytest.mark.parametrize(("size", "parameters"), [("lite1", 3_723_520), ("lite2", 4_357_952)])
+def test_larger_encoders_have_the_published_size(size: LiteSize, parameters: int):
+    # 5.42 M and 6.09 M with the classifier: 1280 x (320 or 352) + 2 x 1280 and 1280 x 1000 + 1000 more
+    encoder = LiteEncoder(size)
+    assert sum(p.numel() for p in encoder.parameters()) == parameters
+    with torch.no_grad():
+        taps = encoder.eval()(torch.rand(1, 3, 64, 64))
+    assert tuple(t.shape[1] for t in taps) == encoder.channels
+
+
+def test_a_larger_pyramid_comes_back_as_it_was(tmp_path: Path):
+    network = DepthPyramid(32, encoder="lite2").eval()
+    network.save(tmp_path)
+    loaded = load_pyramid(tmp_path)
+    assert (loaded.width, loaded.encoder.size) == (32, "lite2")
+    with torch.no_grad():
+        image = torch.rand(1, 3, 64, 64)
+        torch.testing.assert_close(loaded(image), network(image), atol=0, rtol=0)
+
+
+def test_an_encoder_that_is_not_known_is_named(network: DepthPyramid, tmp_path: Path):
+    save_file(network.state_dict(), tmp_path / "model.safetensors", {"encoder": "lite9"})
+    with pytest.raises(ValueError, match="lite9"):
+        load_pyramid(tmp_path)
+
+
 def test_padding_is_that_of_tensorflow():
     # For even sizes and stride 2, TensorFlow pads nothing before and one pixel after.
     encoder = LiteEncoder().eval()
@@ -61,4 +88,4 @@ def test_a_file_that_is_not_the_known_one_is_never_opened(tmp_path: Path):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"cos\nsystem\n(S'exit'\ntR.")
     with pytest.raises(ValueError, match="SHA-256"):
-        load_imagenet_lite0(LiteEncoder(), path)
+        load_imagenet(LiteEncoder(), path)

