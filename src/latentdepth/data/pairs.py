@@ -44,21 +44,49 @@ def read_pair(
 
     A camera that was given for another size of the same picture is scaled. Raises ValueError.
     """
-    content = read_bytes(rgb_path, remedy=remedy)
-    image = decode_photo(content, rgb_path.suffix.lower(), str(rgb_path)).pixels[0]
-    content = read_bytes(depth_path, remedy=remedy)
-    if content[:4] == b"\x89PNG" and content[_PNG_DEPTH_AND_COLOUR] != _GREY_16:
-        raise ValueError(
-            f"{depth_path}: not one channel of 16 bits, so its counts aren't the depths of this layout; {remedy}"
-        )
-    depth_m, valid = decode_depth(content, depth_path.suffix.lower(), coding, camera, str(depth_path))
+    photo, depth = read_bytes(rgb_path, remedy=remedy), read_bytes(depth_path, remedy=remedy)
+    return decode_pair(
+        photo,
+        depth,
+        coding,
+        photo_name=str(rgb_path),
+        depth_name=str(depth_path),
+        camera=camera,
+        group=group,
+        remedy=remedy,
+    )
+
+
+def decode_pair(
+    photo: bytes,
+    depth: bytes,
+    coding: DepthCoding,
+    *,
+    photo_name: str,
+    depth_name: str,
+    camera: Camera | None,
+    group: str,
+    remedy: str,
+) -> Sample:
+    """As ``read_pair``, of the files' contents; the names, with their suffixes, are for errors and the decoder."""
+    image = decode_photo(photo, Path(photo_name).suffix.lower(), photo_name).pixels[0]
+    check_counts(depth, depth_name, remedy=remedy)
+    depth_m, valid = decode_depth(depth, Path(depth_name).suffix.lower(), coding, camera, depth_name)
     if depth_m.shape[-2:] != image.shape[-2:]:
         raise ValueError(
-            f"{depth_path}: {depth_m.shape[-1]} x {depth_m.shape[-2]} pixels, but the photo {rgb_path.name} has "
-            f"{image.shape[-1]} x {image.shape[-2]}; {remedy}"
+            f"{depth_name}: {depth_m.shape[-1]} x {depth_m.shape[-2]} pixels, but the photo {Path(photo_name).name} "
+            f"has {image.shape[-1]} x {image.shape[-2]}; {remedy}"
         )
     height, width = image.shape[-2:]
     return Sample(image, depth_m, valid, group, None if camera is None else camera.resized(width, height))
+
+
+def check_counts(depth: bytes, name: str, *, remedy: str) -> None:
+    """Raises ValueError for a PNG that isn't one channel of 16 bits, so that no colour picture is read as depth."""
+    if depth[:4] == b"\x89PNG" and depth[_PNG_DEPTH_AND_COLOUR] != _GREY_16:
+        raise ValueError(
+            f"{name}: not one channel of 16 bits, so its counts aren't the depths of this layout; {remedy}"
+        )
 
 
 def in_range(sample: Sample, name: str, *, near_m: float, far_m: float, keep_sky: bool) -> Sample:
