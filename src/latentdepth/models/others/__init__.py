@@ -1,0 +1,1 @@
+"""Other people's depth and normals networks behind the signature of a predictor."""
