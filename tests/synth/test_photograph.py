@@ -14,9 +14,9 @@ from latentdepth.synth.photograph import (
     compressed,
     meter,
     photograph,
-    to_srgb,
     white_balance,
 )
+from latentdepth.synth.srgb import encoded
 
 CLEAN = Sensor(
     exposure_ev=0.0,
@@ -47,13 +47,13 @@ def flat(value: float | tuple[float, float, float], size: tuple[int, int] = (48,
 @pytest.mark.parametrize("brightness", [1e-4, 1.0, 5e3])
 def test_any_flat_light_is_exposed_to_mid_grey(brightness: float):
     picture = photograph(flat(brightness), CLEAN, draw())
-    want = 255 * float(to_srgb(np.array(0.18)))  # 118
+    want = 255 * float(encoded(np.array(0.18)))  # 118
     np.testing.assert_allclose(picture, want, atol=JPEG_COUNTS)
 
 
 def test_one_stop_more_doubles_the_linear_light():
     picture = photograph(flat(1.0), replace(CLEAN, exposure_ev=1.0), draw())
-    np.testing.assert_allclose(picture, 255 * float(to_srgb(np.array(0.36))), atol=JPEG_COUNTS)
+    np.testing.assert_allclose(picture, 255 * float(encoded(np.array(0.36))), atol=JPEG_COUNTS)
 
 
 def test_a_large_bright_window_holds_the_exposure_down():

@@ -9,6 +9,7 @@ import colorsys
 
 import numpy as np
 
+from latentdepth.synth.srgb import decoded
 from latentdepth.synth.textures import Colour
 
 _SKIN = (
@@ -30,9 +31,8 @@ _HAIR = (
 
 
 def linear(colour: Colour) -> tuple[float, float, float]:
-    """sRGB in [0, 1] to linear RGB (IEC 61966-2-1)."""
-    c = np.clip(colour, 0, 1)
-    red, green, blue = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    """sRGB, clipped to [0, 1], to linear RGB."""
+    red, green, blue = decoded(np.clip(colour, 0, 1))
     return float(red), float(green), float(blue)
 
 

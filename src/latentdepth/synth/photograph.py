@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from latentdepth.synth.srgb import encoded
+
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, which sRGB shares
 _GREY = 0.18  # what an exposure meter takes a scene for
 
@@ -110,19 +112,14 @@ def white_balance(light: Float[np.ndarray, "h w 3"], correction: float) -> Float
 def _film(light: np.ndarray) -> np.ndarray:
     """A soft shoulder and a toe; mid grey 0.18 comes to 0.42. The rational curve of K. Narkowicz's fit to ACES."""
     x = light * 0.62
-    return to_srgb((x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14))
+    return encoded((x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14))
 
 
 def _plain(light: np.ndarray) -> np.ndarray:
     """Straight up to 0.7, then bent so that twice the full scale is still told from white."""
     knee = 0.7
     over = np.maximum(light - knee, 0)
-    return to_srgb(np.minimum(light, knee) + (1 - knee) * (1 - np.exp(-over / (1 - knee))))
-
-
-def to_srgb(light: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1, linear in [0, 1] to encoded in [0, 1]."""
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
+    return encoded(np.minimum(light, knee) + (1 - knee) * (1 - np.exp(-over / (1 - knee))))
 
 
 def blurred(picture: Float[np.ndarray, "h w c"], sigma_px: float) -> Float[np.ndarray, "h w c"]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from latentdepth.synth import clutter
+from latentdepth.synth import devices
 from latentdepth.synth.furniture import Piece, Top
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.scene import Material
@@ -140,9 +140,9 @@ def desk(palette: Palette) -> Piece:
     ]
     for k in range(int(rng.integers(0, 3))):
         x = -w / 4 + k * w / 2.2 + rng.normal(0, 0.04)
-        parts += placed(clutter.monitor(palette), (x, d / 2 - 0.14, h), yaw_rad=rng.normal(0, 0.2))
+        parts += placed(devices.monitor(palette), (x, d / 2 - 0.14, h), yaw_rad=rng.normal(0, 0.2))
         if k == 0:
-            parts += placed(clutter.keyboard(palette), (x, -0.02, h), yaw_rad=rng.normal(0, 0.1))
+            parts += placed(devices.keyboard(palette), (x, -0.02, h), yaw_rad=rng.normal(0, 0.1))
     free = Top((-w / 2 + 0.05, w / 2 - 0.05), (-d / 2 + 0.04, -0.1), h)
     return Piece(parts, (w, d, h), [free])
 
@@ -240,6 +240,6 @@ def television(palette: Palette) -> Piece:
     board, body = palette.furniture(), palette.rng.uniform(0.35, 0.55)
     parts = [
         box(board, (w * 1.25, 0.42, body), (0, 0, 0)),
-        *placed(clutter.monitor(palette, width_m=w), (0, 0.05, body)),
+        *placed(devices.monitor(palette, width_m=w), (0, 0.05, body)),
     ]
     return Piece(parts, (w * 1.25, 0.42, body), [Top((-w * 0.6, w * 0.6), (-0.19, -0.09), body)])

@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8, UInt32
 
 from latentdepth.synth.scene import Material, Mesh, Scene, Sky
 from latentdepth.synth.shading import Batch, is_mirror, is_solid, light_groups, merged, textures_of
+from latentdepth.synth.srgb import decoded
 
 _LIGHT_GROUPS = 10
 _SKY_SIZE = (256, 512)  # a picture of another size would mean another program
@@ -185,9 +186,7 @@ def packed_texels(texture: UInt8[np.ndarray, "h w 3"]) -> UInt32[np.ndarray, " p
 
     The root is nearly as kind to dark colours as sRGB, and undone by one multiplication.
     """
-    encoded = np.arange(256) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    wide = (np.sqrt(linear) * 255).round().astype(np.uint32)[texture]
+    wide = (np.sqrt(decoded(np.arange(256) / 255)) * 255).round().astype(np.uint32)[texture]
     return (wide[..., 0] | wide[..., 1] << 8 | wide[..., 2] << 16).ravel()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latentdepth.synth import clutter, furniture, people
+from latentdepth.synth import clutter, devices, furniture, people
 from latentdepth.synth.arrangements import strewn
 from latentdepth.synth.furniture import Top
 from latentdepth.synth.palette import Palette
@@ -46,7 +46,7 @@ def table_scene(palette: Palette, *, crowded: bool) -> tuple[Stage, Surface, flo
     count = int(area * rng.uniform(14, 48)) + 3 if crowded else int(rng.integers(1, 7))
     parts = made.parts + strewn(palette, top, min(count, 40), gap_m=0.004)
     if rng.random() < 0.15:
-        parts += placed(clutter.laptop(palette), (0, 0.05, top.z_m))
+        parts += placed(devices.laptop(palette), (0, 0.05, top.z_m))
     if rng.random() < 0.18:
         parts += placed(
             people.figure(palette, "sit", seat_m=0.45, detail=True), (rng.uniform(-w / 3, w / 3), d / 2 + 0.22, 0)

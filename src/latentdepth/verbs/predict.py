@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
-from rich.console import Console
 from tyro.conf import Positional, arg
 
 from latentdepth.options import DEFAULT_MODEL, Device, Dtype, FormatName, PredictOptions
+from latentdepth.verbs.progress import bar
 
 if TYPE_CHECKING:
     from latentdepth.bulk import Report, Saving
@@ -91,24 +90,15 @@ def run(verb: Predict) -> int:
 
 def with_progress(verb: ModelChoice, plan: Mapping[Path, Path], saving: Saving) -> Report:
     """``bulk.predict_files`` with a bar on standard error; a line for each photo that failed or has a note."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from latentdepth.bulk import Outcome, predict_files
     from latentdepth.predictor import load
 
-    rate, remaining = TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, remaining)
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("predicting", total=len(plan), rate="")
-        predicted, started = 0, time.monotonic()
+    with bar("predicting", total=len(plan)) as shown:
 
         def on_photo(path: Path, outcome: Outcome, text: str) -> None:
-            nonlocal predicted
-            predicted += outcome == "done"
-            progress.update(task, advance=1, rate=f"{predicted / (time.monotonic() - started):.2f} photos/s")
+            shown.advance(worked=outcome == "done")
             if text:
-                line = f"{'failed' if outcome == 'failed' else 'note'}: {path}: {text}"
-                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                shown.say(f"{'failed' if outcome == 'failed' else 'note'}: {path}: {text}")
 
         return predict_files(
             lambda: load(verb.model, device=verb.device, dtype=verb.dtype),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Union
 
 from tyro.conf import Positional, arg, subcommand
+
+from latentdepth.verbs.progress import bar
 
 if TYPE_CHECKING:
     from latentdepth.data.prepare import OnFrame, OnStart, Report
@@ -126,31 +127,16 @@ def _virtual_kitti(verb: PrepareVirtualKitti, workers: int, on_start: OnStart, o
 
 
 def _with_progress(out: Path, work: Callable[[OnStart, OnFrame], Report]) -> Report:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    rate, remaining = TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, remaining)
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("preparing", total=None, rate="")
-        decoded, failures, started = 0, 0, time.monotonic()
-
-        def on_start(frames: int) -> None:
-            progress.update(task, total=frames)
+    with bar("preparing", unit="frames/s") as shown:
 
         def on_frame(key: str, outcome: str, text: str) -> None:
-            nonlocal decoded, failures
-            decoded += outcome != "there already"
-            progress.update(task, advance=1, rate=f"{decoded / max(time.monotonic() - started, 1e-3):.1f} frames/s")
-            if outcome == "failed":
-                failures += 1
-                line = f"failed: {key}: {text}"
-                if failures == _LINES:
-                    line += f"\nFurther failures are only in {out / 'report.json'}."
-                if failures <= _LINES:
-                    progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            shown.advance(worked=outcome != "there already")
+            if outcome == "failed" and shown.lines < _LINES:
+                last = shown.lines == _LINES - 1
+                more = f"\nFurther failures are only in {out / 'report.json'}." if last else ""
+                shown.say(f"failed: {key}: {text}{more}")
 
-        return work(on_start, on_frame)
+        return work(shown.of, on_frame)
 
 
 def _conclude(report: Report, out: Path) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from latentdepth.synth.kinds import Layout, SceneKind
+from latentdepth.verbs.progress import bar
 
 if TYPE_CHECKING:
     from latentdepth.synth.make import Settings
@@ -88,28 +88,14 @@ def run(verb: Synth) -> int:
 
 
 def _with_progress(verb: Synth, settings: Settings, make: Make, workers: int) -> Report:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from latentdepth.synth.write import write_scenes
 
-    rate, remaining = TextColumn("{task.fields[rate]}"), TimeRemainingColumn(compact=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, remaining)
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("scenes", total=verb.scenes, rate="")
-        made, failures, started = 0, 0, time.monotonic()
+    with bar("scenes", total=verb.scenes, unit="scenes/h", per_s=3600) as shown:
 
         def on_scene(number: int, outcome: str, text: str) -> None:
-            nonlocal made, failures
-            made += outcome == "made"
-            rate = made / max(time.monotonic() - started, 1e-3) * 3600
-            progress.update(task, advance=1, rate=f"{rate:.0f} scenes/h")
-            if outcome == "failed":
-                failures += 1
-                if failures <= _LINES:
-                    progress.console.print(
-                        f"failed: scene {number}: {text}", markup=False, highlight=False, soft_wrap=True
-                    )
+            shown.advance(worked=outcome == "made")
+            if outcome == "failed" and shown.lines < _LINES:
+                shown.say(f"failed: scene {number}: {text}")
 
         return write_scenes(
             verb.out, range(verb.scenes), settings, make, layout=verb.layout, workers=workers, on_scene=on_scene
