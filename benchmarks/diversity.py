@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardFrames
 from latentdepth.data.training import manifest_pairs
-from latentdepth.models.feedforward import DepthPyramid, load_imagenet_lite0
+from latentdepth.models.feedforward import DepthPyramid, load_imagenet
 
 SIDE_PX = 192  # longer side at which photos are compared; below every set's own, so that all are shrunk alike
 NEIGHBOURS = 3
@@ -220,7 +220,7 @@ def main() -> None:
     encoder = None
     if arguments.weights:
         encoder = DepthPyramid().eval()
-        load_imagenet_lite0(encoder.encoder, arguments.weights)
+        load_imagenet(encoder.encoder, arguments.weights)
     draw = np.random.default_rng(0)
     sets = {"real": Measured()}
     pairs = [pair for folder in arguments.real for pair in manifest_pairs(folder)]
@@ -228,7 +228,7 @@ def main() -> None:
         pair = pairs[index]
         sample = pair.read()
         named = Sample(sample.image, sample.depth_m, sample.valid, f"{pair.source}:{pair.group}")
-        measure(named, pair.coding == "metres", encoder, sets["real"], draw)
+        measure(named, pair.coding.kind == "depth", encoder, sets["real"], draw)
     for folder in arguments.synthetic:
         frames = ShardFrames(folder)
         found = sets.setdefault(folder.name, Measured())

@@ -31,8 +31,8 @@ from latentdepth.core.schedule import Schedule, scaled_linear, zero_terminal_snr
 from latentdepth.data.batch import Batch
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.facts import Facts
-from latentdepth.train.config import OptimConfig, Precision
 from latentdepth.train.denoise import Marigold
+from latentdepth.train.loop_config import OptimConfig, Precision
 from latentdepth.train.optim import make_optimiser
 
 _FULL_UNET: dict[str, Any] = {

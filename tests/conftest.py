@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,4 +91,22 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "default_processing_resolution": 64,
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text-to-image folder in Stable Diffusion 2's layout, with its leading schedule: 4 channels in, 4 out."""
+    from diffusers import UNet2DConditionModel
+
+    folder = Path(shutil.copytree(tiny_folder, tmp_path_factory.mktemp("models") / "base"))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        config: dict[str, Any] = {**_UNET, "in_channels": 4}
+        unet = UNet2DConditionModel(**config)
+    unet.save_pretrained(folder / "unet")
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    path = folder / "scheduler/scheduler_config.json"
+    schedule = {"rescale_betas_zero_snr": False, "timestep_spacing": "leading"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | schedule))
     return folder

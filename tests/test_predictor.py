@@ -8,16 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentdepth.core.types import Invariance, Quantity
+from latentdepth.core.types import AFFINE_DISPARITY, Invariance, Quantity
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.facts import Facts
+from latentdepth.models.others.diffusers_marigold import MarigoldPipelinePredictor
+from latentdepth.models.student import Student, StudentFacts
+from latentdepth.models.student_predictor import StudentPredictor
 from latentdepth.options import PredictOptions
 from latentdepth.predictor import DiffusionPredictor, load, pick_device, pick_dtype
 
 
 @pytest.fixture(scope="module")
 def predictor(tiny_folder: Path) -> DiffusionPredictor:
-    return load(f"dir:{tiny_folder}", device="cpu", dtype="float32")
+    loaded = load(f"dir:{tiny_folder}", device="cpu", dtype="float32")
+    assert isinstance(loaded, DiffusionPredictor)
+    return loaded
 
 
 def photo(height: int = 40, width: int = 56, seed: int = 0) -> torch.Tensor:
@@ -158,3 +163,16 @@ def test_devices_and_dtypes_that_are_not_there():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="here are: cpu"):
             pick_device("cuda")
+
+
+def test_the_folder_says_which_network_it_holds(tmp_path: Path, tiny_folder: Path):
+    Student(StudentFacts(width=8, resolution=64)).save(tmp_path / "student")
+    student = load(f"dir:{tmp_path / 'student'}", device="cpu", dtype="float32")
+    assert isinstance(student, StudentPredictor)
+    assert student(photo(64, 64)).kind == AFFINE_DISPARITY
+    theirs = load(f"diffusers:{tiny_folder}", device="cpu", dtype="float32")
+    assert isinstance(theirs, MarigoldPipelinePredictor)
+    assert "diffusers" in theirs.name
+    assert load(f"diffusers:dir:{tiny_folder}", device="cpu", dtype="float32").describe()["predicts"] == (
+        theirs.describe()["predicts"]
+    )

@@ -25,7 +25,10 @@ from latentdepth.core.modality import Modality, depth_like, fit_size, normals, p
 from latentdepth.core.noise import generator, member_noise
 from latentdepth.core.types import Prediction, Quantity
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
-from latentdepth.models.source import resolve
+from latentdepth.models.others.load import is_other, load_other
+from latentdepth.models.source import SCHEMES, resolve
+from latentdepth.models.student import is_student
+from latentdepth.models.student_predictor import load_student_predictor
 from latentdepth.options import DEFAULT_MODEL, Device, Dtype, PredictOptions, SamplerName
 
 _BYTES_PER_PIXEL = 3500  # a full-size VAE decoder in bfloat16: 768 x 576 peaks 1.5 GB above the weights
@@ -40,6 +43,21 @@ class Predictor(Protocol):
 
     def __call__(self, images: Float[Tensor, "n 3 h w"], options: PredictOptions) -> Prediction:
         """``images`` in [0, 1], all of one size."""
+        ...
+
+
+@runtime_checkable
+class LoadedPredictor(Predictor, Protocol):
+    """A predictor that came from a model's name."""
+
+    name: str
+
+    def __call__(self, images: Float[Tensor, "n 3 h w"], options: PredictOptions | None = None) -> Prediction:
+        """As any predictor; without ``options`` all is what the model's folder says."""
+        ...
+
+    def describe(self) -> dict[str, str | int | float | bool]:
+        """What is known about the model, in printable words."""
         ...
 
 
@@ -252,10 +270,21 @@ def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
-def load(name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "auto") -> DiffusionPredictor:
-    """A predictor from ``builtin:NAME``, ``dir:PATH`` or ``hub:ORG/REPO[@REV]``.
+def load(name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "auto") -> LoadedPredictor:
+    """A predictor from ``builtin:NAME``, ``dir:PATH`` or ``hub:ORG/REPO[@REV]``; the folder says what kind it is.
 
-    Raises ValueError when the name, the folder, the device or the dtype won't do.
+    ``diffusers:`` before any of these, or before a path, runs a Marigold folder by diffusers' own pipeline instead,
+    the yardstick for ours. Raises ValueError when the name, the folder, the device or the dtype won't do.
     """
     where = pick_device(device)
-    return DiffusionPredictor(load_diffusion(resolve(name), device=where, dtype=pick_dtype(dtype, where)), name)
+    precision = pick_dtype(dtype, where)
+    scheme, _, rest = name.partition(":")
+    if scheme == "diffusers":
+        folder = resolve(rest if rest.startswith(SCHEMES) else f"dir:{rest}")
+        return load_other(folder, device=where, dtype=precision, name=name)
+    folder = resolve(name)
+    if is_student(folder):
+        return load_student_predictor(folder, device=where, dtype=precision, name=name)
+    if is_other(folder):
+        return load_other(folder, device=where, dtype=precision, name=name)
+    return DiffusionPredictor(load_diffusion(folder, device=where, dtype=precision), name)

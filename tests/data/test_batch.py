@@ -21,3 +21,14 @@ def test_rows_stay_in_order():
 def test_all_parts_move():
     moved = row(0.3).to("meta")
     assert {t.device.type for t in (moved.image, moved.target, moved.valid)} == {"meta"}
+
+
+def test_what_a_teacher_told_stays_with_its_row():
+    told = Batch(row(0.2).image, row(0.2).target, row(0.2).valid, torch.tensor([True]))
+    both = stacked([row(0.7), told])
+    assert both.by_teacher is not None
+    assert both.by_teacher.tolist() == [False, True]
+    assert stacked([row(0.2), row(0.7)]).by_teacher is None
+    moved = told.to("meta")
+    assert moved.by_teacher is not None
+    assert moved.by_teacher.device.type == "meta"

@@ -12,7 +12,7 @@ import torch
 
 from latentdepth.core.noise import generator
 from latentdepth.data.batch import Batch
-from latentdepth.data.mixing import MixedBatches, Portion
+from latentdepth.data.mixing import MixedBatches, Portion, taught
 from latentdepth.data.options import Augmentation, Target
 from latentdepth.data.sample import Sample, normalised
 
@@ -204,3 +204,38 @@ def test_other_impossible_requests_are_refused():
         Target(tails=0.5)
     with pytest.raises(ValueError, match="least_valid"):
         Target(least_valid=1.5)
+
+
+def test_metres_are_taught_as_they_are():
+    frames = Counted("a", 4, blind=frozenset())
+    batch = one(frames, target=Target(kind="metric_depth"))(0)
+    for image, depth in zip(batch.image, batch.target, strict=True):
+        index = round(float(image[0, 0, 0] + 1) / 2 * 255) - 1
+        torch.testing.assert_close(depth, frames[index].depth_m, atol=0, rtol=0)
+
+
+def test_sky_has_no_metres():
+    sample = Counted("a", 1)[0]
+    depth = sample.depth_m.clone()
+    depth[0, :4] = torch.inf
+    batch = taught(replace(sample, depth_m=depth), Target(kind="metric_depth"), "a")
+    assert not bool(batch.valid[0, 0, :4].any())
+    assert bool(batch.valid[0, 0, 4:].all())
+    assert bool(torch.isfinite(batch.target).all())
+
+
+def test_a_set_that_a_teacher_labelled_says_so():
+    ours, told = Portion(Counted("a", 4), 1.0, 16, 24), Portion(Counted("b", 4), 1.0, 16, 24, by_teacher=True)
+    batches = mixed(ours, told)
+    for k in range(6):
+        by_teacher = batches(k).by_teacher
+        if batches.rows(k)[0].portion == 1:
+            assert by_teacher is not None
+            assert by_teacher.tolist() == [True, True]
+        else:
+            assert by_teacher is None
+    assert {batches.rows(k)[0].portion for k in range(6)} == {0, 1}
+
+
+def test_sides_may_be_those_of_patches():
+    assert mixed(Portion(Counted("a", 4), 1.0, 14, 28))(0).image.shape == (2, 3, 14, 28)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentdepth.data.training import Pair, log_coded_pairs, manifest_pairs, photo_paths
+from latentdepth.data.frames import Frames
+from latentdepth.data.training import PairFrames, PhotoFrames, log_coded_pairs, manifest_pairs, photo_paths
 
 
 def write_pair(folder: Path, name: str, counts: np.ndarray) -> None:
@@ -72,11 +73,43 @@ def test_rows_that_shipped_weights_may_not_see_are_left_out(tmp_path: Path):
     assert [p.source for p in manifest_pairs(manifest(tmp_path), shipped_only=True)] == ["one"]
 
 
-def test_photo_and_depth_of_different_size(tmp_path: Path):
+def test_what_is_wrong_with_a_pair_or_a_list_is_named(tmp_path: Path):
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "x.jpg")
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match=r"\(4, 4\) doesn't match"):
-        Pair(tmp_path / "x.jpg", tmp_path / "x.png", "s", "g", "metres").read()
+    with pytest.raises(ValueError, match=r"x\.png: 4 x 4 pixels, but the photo x\.jpg has 5 x 4"):
+        log_coded_pairs(tmp_path)[0].read()
+    (tmp_path / "x.png").unlink()
+    with pytest.raises(ValueError, match=r"of 2 files that it names, 1 are not in .*x\.png"):
+        PairFrames(log_coded_pairs(tmp_path), folder=tmp_path, name="frames")
+    with pytest.raises(ValueError, match=r"data frames: .* holds no pairs"):
+        PairFrames([], folder=tmp_path, name="frames")
+    with pytest.raises(ValueError, match=r"manifest\.jsonl: there is no such file; give the folder that holds it"):
+        manifest_pairs(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text('{"source": "one"}')
+    with pytest.raises(ValueError, match=r"line 1 is no row of a manifest \(KeyError\('kind'\)"):
+        manifest_pairs(tmp_path)
+
+
+def test_a_source_that_the_list_does_not_have(tmp_path: Path):
+    with pytest.raises(ValueError, match="no rows of three; its sources are one, two"):
+        manifest_pairs(manifest(tmp_path), sources=["one", "three"])
+
+
+def test_pairs_and_photos_are_data_sets(tmp_path: Path):
+    folder = manifest(tmp_path)
+    pairs = PairFrames(manifest_pairs(folder), folder=folder, name="pairs")
+    photos = PhotoFrames(folder, name="photos")
+    for frames in (pairs, photos):
+        assert isinstance(frames, Frames)
+        assert len(frames) == 2  # the depth is a picture too, where photos are looked for
+    assert pairs[1].group == "g"
+    assert not bool(photos[0].valid.any())
+    torch.testing.assert_close(photos[0].image, pairs[0].image)
+    (folder / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"a\.jpg: not a picture"):
+        photos[0]
+    with pytest.raises(ValueError, match=r"data none: .*empty holds no photos \(\.jpg, "):
+        PhotoFrames(tmp_path / "empty", name="none")
 
 
 def test_photos_are_found_below_and_sorted(tmp_path: Path):

@@ -22,7 +22,9 @@ from latentdepth.predictor import DiffusionPredictor, load
 
 @pytest.fixture(scope="module")
 def predictor() -> DiffusionPredictor:
-    return load(DEFAULT_MODEL, device="cpu", dtype="float32")
+    loaded = load(DEFAULT_MODEL, device="cpu", dtype="float32")
+    assert isinstance(loaded, DiffusionPredictor)
+    return loaded
 
 
 def test_it_is_small_and_described():

@@ -10,6 +10,7 @@ from huggingface_hub import constants
 
 from latentdepth.models import source
 from latentdepth.models.source import builtin_models, builtin_names, cached_models, card_summary, resolve
+from latentdepth.models.student import Student, StudentFacts
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -132,7 +133,10 @@ def test_cached_models_are_listed(hub_cache: Path, tiny_folder: Path, tmp_path: 
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "config.json").write_text("{}")
     put_in_cache(hub_cache, tmp_path / "text", repo="someone/language-model")
-    assert [model.name for model in cached_models()] == ["hub:someone/tiny-depth"]
+    Student(StudentFacts(width=8)).save(tmp_path / "student")
+    put_in_cache(hub_cache, tmp_path / "student", repo="someone/student")
+    assert [model.name for model in cached_models()] == ["hub:someone/student", "hub:someone/tiny-depth"]
+    assert (resolve("hub:someone/student") / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

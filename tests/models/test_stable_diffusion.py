@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,24 +15,10 @@ from latentdepth.core.schedule import scaled_linear, zero_terminal_snr
 from latentdepth.models.stable_diffusion import from_stable_diffusion, switched
 
 
-@pytest.fixture(scope="module")
-def base(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small folder in Stable Diffusion 2's layout, with its leading schedule."""
-    folder = Path(shutil.copytree(tiny_folder, tmp_path_factory.mktemp("models") / "base"))
-    config = json.loads((folder / "unet/config.json").read_text()) | {"in_channels": 4}
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        unet: Any = UNet2DConditionModel.from_config(config)
-    unet.save_pretrained(folder / "unet")
-    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
-    change(folder / "scheduler/scheduler_config.json", rescale_betas_zero_snr=False, timestep_spacing="leading")
-    return folder
-
-
 @pytest.fixture
-def folder(base: Path, tmp_path: Path) -> Path:
+def folder(base_folder: Path, tmp_path: Path) -> Path:
     """A copy that a test may break."""
-    return Path(shutil.copytree(base, tmp_path / "base"))
+    return Path(shutil.copytree(base_folder, tmp_path / "base"))
 
 
 def change(path: Path, **values: object) -> None:
@@ -41,9 +26,9 @@ def change(path: Path, **values: object) -> None:
 
 
 @pytest.mark.parametrize("targets", [1, 2, 3])
-def test_equal_latents_give_what_the_base_gives(base: Path, targets: int):
-    model = from_stable_diffusion(base, modality="depth", targets=targets)
-    plain = UNet2DConditionModel.from_pretrained(base / "unet")
+def test_equal_latents_give_what_the_base_gives(base_folder: Path, targets: int):
+    model = from_stable_diffusion(base_folder, modality="depth", targets=targets)
+    plain = UNet2DConditionModel.from_pretrained(base_folder / "unet")
     x, prompt = torch.randn(2, 4, 8, 8, generator=generator("x")), model.prompt.expand(2, -1, -1)
     with torch.no_grad():
         wanted = plain(x, 10, encoder_hidden_states=prompt).sample
@@ -53,22 +38,22 @@ def test_equal_latents_give_what_the_base_gives(base: Path, targets: int):
     torch.testing.assert_close(found, wanted.repeat(1, targets, 1, 1), atol=1e-4, rtol=1e-4)
 
 
-def test_the_schedule_is_the_base_s_or_rescaled(base: Path):
-    first = from_stable_diffusion(base, modality="depth", schedule="base")
+def test_the_schedule_is_the_base_s_or_rescaled(base_folder: Path):
+    first = from_stable_diffusion(base_folder, modality="depth", schedule="base")
     assert first.schedule.spacing == "leading"
     torch.testing.assert_close(first.schedule.signal, scaled_linear())
-    second = from_stable_diffusion(base, modality="normals", schedule="zero_snr", resolution=512)
+    second = from_stable_diffusion(base_folder, modality="normals", schedule="zero_snr", resolution=512)
     assert second.schedule.spacing == "trailing"
     torch.testing.assert_close(second.schedule.signal, zero_terminal_snr(scaled_linear()))
     assert (first.facts.steps, second.facts.steps) == (10, 4)
     assert (second.facts.modality, second.facts.resolution) == ("normals", 512)
 
 
-def test_the_switch_starts_without_effect(base: Path):
-    model = from_stable_diffusion(base, modality="disparity", switch=True)
+def test_the_switch_starts_without_effect(base_folder: Path):
+    model = from_stable_diffusion(base_folder, modality="disparity", switch=True)
     assert model.facts.image_enters == "as_latent"
     assert model.schedule.prediction_type == "sample"
-    plain = UNet2DConditionModel.from_pretrained(base / "unet")
+    plain = UNet2DConditionModel.from_pretrained(base_folder / "unet")
     x, prompt = torch.randn(2, 4, 8, 8, generator=generator("x")), model.prompt.expand(2, -1, -1)
     with torch.no_grad():
         wanted = plain(x, 999, encoder_hidden_states=prompt).sample

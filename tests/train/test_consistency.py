@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -17,23 +15,12 @@ from latentdepth.core.schedule import Schedule
 from latentdepth.data.batch import Batch
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import load
+from latentdepth.predictor import DiffusionPredictor, load
 from latentdepth.train.consistency import Consistency, grid
 from latentdepth.train.latents import LatentBatch
 from latentdepth.train.options import ConsistencyOptions
 
-
-class Oracle(nn.Module):
-    """Knows the clean latent and answers in v."""
-
-    def __init__(self, schedule: Schedule, clean: Tensor) -> None:
-        super().__init__()
-        self.schedule, self.clean = schedule, clean
-
-    def forward(self, x: Tensor, t: Tensor, **_: Any) -> SimpleNamespace:
-        noisy = x[:, -self.clean.shape[1] :]
-        signal, sigma = self.schedule.levels(t, noisy)
-        return SimpleNamespace(sample=self.schedule.target(self.clean, (noisy - signal * self.clean) / sigma, t))
+Oracle = Callable[[Schedule, Tensor], nn.Module]
 
 
 def test_at_the_boundary_the_answer_is_the_input():
@@ -79,14 +66,16 @@ def test_the_grid_and_the_teacher_s_step_are_ddim_s(model: DiffusionModel, laten
         assert task.earlier(seen[4], torch.full((3,), 199), image)[1].tolist() == [0, 0, 0]
 
 
-def test_a_perfect_student_of_a_perfect_teacher_has_no_loss(model: DiffusionModel, latents: LatentBatch):
+def test_a_perfect_student_of_a_perfect_teacher_has_no_loss(
+    model: DiffusionModel, latents: LatentBatch, oracle: Oracle
+):
     task = Consistency(model)
-    task.network = Oracle(model.schedule, latents.target)
+    task.network = oracle(model.schedule, latents.target)
     task.teacher = task.target = task.network
     losses = [float(task.loss(latents, generator("p", k))["loss"]) for k in range(6)]
     # from the first timestep the target is x itself at t = 0: the clean latent and 3 % of noise
     assert max(losses) < 0.04
-    task.network = Oracle(model.schedule, latents.target + 1)
+    task.network = oracle(model.schedule, latents.target + 1)
     assert min(float(task.loss(latents, generator("p", k))["loss"]) for k in range(6)) > 0.9
 
 
@@ -158,6 +147,7 @@ def test_the_saved_folder_asks_for_the_lcm_sampler(model: DiffusionModel, pixels
     task = Consistency(model)
     task.save(tmp_path / "saved")
     predictor = load(f"dir:{tmp_path / 'saved'}", device="cpu", dtype="float32")
+    assert isinstance(predictor, DiffusionPredictor)
     assert predictor.plan(PredictOptions()).sampler == "lcm"
     photo = (pixels.image + 1) / 2
     assert torch.equal(predictor(photo).value, task.predict(photo).value)

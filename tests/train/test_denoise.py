@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -22,20 +21,9 @@ from latentdepth.train.denoise import Marigold, timesteps, training_noise
 from latentdepth.train.latents import LatentBatch, encoded
 from latentdepth.train.options import DenoiseOptions
 
+Oracle = Callable[[Schedule, Tensor], nn.Module]
+
 ZERO_SNR, STABLE = zero_terminal_snr(scaled_linear()), scaled_linear()
-
-
-class Oracle(nn.Module):
-    """Knows the clean latent and answers in the schedule's terms."""
-
-    def __init__(self, schedule: Schedule, clean: Tensor) -> None:
-        super().__init__()
-        self.schedule, self.clean = schedule, clean
-
-    def forward(self, x: Tensor, t: Tensor, **_: Any) -> SimpleNamespace:
-        noisy = x[:, -self.clean.shape[1] :]
-        signal, sigma = self.schedule.levels(t, noisy)
-        return SimpleNamespace(sample=self.schedule.target(self.clean, (noisy - signal * self.clean) / sigma, t))
 
 
 @pytest.mark.parametrize(
@@ -43,15 +31,19 @@ class Oracle(nn.Module):
     [(ZERO_SNR, "v_prediction"), (STABLE, "v_prediction"), (STABLE, "epsilon"), (ZERO_SNR, "sample")],
 )
 def test_a_perfect_prediction_has_no_loss(
-    model: DiffusionModel, pixels: Batch, signal: Tensor, kind: Literal["v_prediction", "epsilon", "sample"]
+    model: DiffusionModel,
+    pixels: Batch,
+    oracle: Oracle,
+    signal: Tensor,
+    kind: Literal["v_prediction", "epsilon", "sample"],
 ):
     model.schedule = Schedule(signal, prediction_type=kind)
     task = Marigold(model)
     clean = encoded(model, pixels).target
-    task.network = Oracle(model.schedule, clean)
+    task.network = oracle(model.schedule, clean)
     # at t = 0 the noise is 3 % of the sum, and float32 gives it back to 1e-5
     assert float(task.loss(pixels, generator("p"))["loss"]) < 1e-8
-    task.network = Oracle(model.schedule, clean + 1)
+    task.network = oracle(model.schedule, clean + 1)
     assert float(task.loss(pixels, generator("p"))["loss"]) > 1e-3
 
 
@@ -79,6 +71,31 @@ def test_the_same_draw_gives_the_same_loss(model: DiffusionModel, pixels: Batch)
     with torch.no_grad():
         first, again, other = (float(task.loss(pixels, generator(k))["loss"]) for k in ("a", "a", "b"))
     assert first == again != other
+
+
+def test_the_draws_stay_what_they_were(model: DiffusionModel, latents: LatentBatch):
+    """Runs that resume need the same numbers: timesteps first, then which are last, then the noise."""
+    task = Marigold(model, DenoiseOptions(noise="paper", last_share=0.4))
+    draw, schedule = generator("draws"), model.schedule
+    t = torch.randint(0, 1000, (3,), generator=draw)
+    t = torch.where(torch.rand(3, generator=draw) < 0.4, 999, t)
+    noise = multires_as_paper((3, 4, 8, 8), annealed_strength(t, 1000, 0.9), draw)
+    assert latents.image is not None
+    with torch.no_grad():
+        x = torch.cat((latents.image, schedule.add_noise(latents.target, noise, t)), 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        said = model.unet(x, t, encoder_hidden_states=model.prompt.expand(3, -1, -1)).sample
+        error = (said - schedule.target(latents.target, noise, t)).square()
+        wanted = (error * latents.valid).sum() / (4 * latents.valid.sum())
+        torch.testing.assert_close(task.loss(latents, generator("draws"))["loss"], wanted, atol=0, rtol=1e-6)
+
+
+def test_a_task_without_state_refuses_another_s(model: DiffusionModel):
+    task = Marigold(model)
+    assert task.state() == {}
+    task.load_state({})
+    with pytest.raises(ValueError, match=r"holds target/conv_in\.bias, which Marigold does not keep"):
+        task.load_state({"target/conv_in.bias": torch.zeros(1)})
 
 
 def test_latents_outside_valid_cells_have_no_influence(model: DiffusionModel, pixels: Batch):

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from latentdepth.train import ema
 from latentdepth.train.checkpoint import DiskFullError, checkpoints
-from latentdepth.train.config import EmaConfig, FitConfig, LogConfig, LoopConfig, OptimConfig
 from latentdepth.train.divergence import DivergedError
 from latentdepth.train.fit import Record, Validated, Validation, fit
+from latentdepth.train.loop_config import EmaConfig, FitConfig, LogConfig, LoopConfig, OptimConfig
 from latentdepth.train.task import Task
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentdepth.train.config import LogConfig
 from latentdepth.train.logs import RunLog, Window
+from latentdepth.train.loop_config import LogConfig
 
 
 def test_a_resumed_log_has_each_step_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

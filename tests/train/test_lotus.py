@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from latentdepth.core.noise import generator
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.stable_diffusion import from_stable_diffusion
-from latentdepth.predictor import load
+from latentdepth.predictor import DiffusionPredictor, load
 from latentdepth.train.latents import LatentBatch
 from latentdepth.train.lotus import ESTIMATE, Lotus
 from latentdepth.train.options import LotusOptions
@@ -94,6 +94,7 @@ def test_the_saved_folder_predicts_in_one_step(
     descend(task, latents, steps=2)  # the switch's last layer starts at zero: without a step it would not matter
     task.save(tmp_path / "saved")
     predictor = load(f"dir:{tmp_path / 'saved'}", device="cpu", dtype="float32")
+    assert isinstance(predictor, DiffusionPredictor)
     assert predictor.model.facts == lotus.facts
     photo = torch.rand(2, 3, 16, 16, generator=generator("photo"))
     found = predictor(photo).value

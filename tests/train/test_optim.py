@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentdepth.train.config import OptimConfig
+from latentdepth.train.loop_config import OptimConfig
 from latentdepth.train.optim import MasterAdamW, learning_rate, make_optimiser
 
 

@@ -17,19 +17,13 @@ from latentdepth.core.types import Camera
 from latentdepth.data.options import Target
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardFrames, ShardWriter
+from latentdepth.models.diffusion import load_diffusion
 from latentdepth.options import PredictOptions
 from latentdepth.train.checkpoint import checkpoints
-from latentdepth.train.config import (
-    BaseConfig,
-    DataConfig,
-    EmaConfig,
-    LogConfig,
-    LoopConfig,
-    OptimConfig,
-    TrainConfig,
-    ValidateConfig,
-)
+from latentdepth.train.config import BaseConfig, DataConfig, TrainConfig, ValidateConfig
 from latentdepth.train.exporting import export_checkpoint
+from latentdepth.train.loop_config import EmaConfig, LogConfig, LoopConfig, OptimConfig
+from latentdepth.train.model_task import ModelTask
 from latentdepth.train.options import LoraOptions
 from latentdepth.train.runs import Part, build_task, parted, run
 from latentdepth.train.state import moving
@@ -76,6 +70,12 @@ def tiny(planes: Path, base: Path, **changes: object) -> TrainConfig:
     return replace(config, **changes)
 
 
+def model_task(config: TrainConfig) -> ModelTask:
+    task = build_task(config)
+    assert isinstance(task, ModelTask)
+    return task
+
+
 @pytest.fixture(scope="module")
 def trained(planes: Path, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
@@ -110,8 +110,10 @@ def test_a_run_is_exported_and_loads(trained: Path, tmp_path: Path, weights: str
     out = tmp_path / "exported"
     width = 0.08 if weights == "width" else None
     export_checkpoint(trained, out, weights="saved" if width else weights, ema_width=width, dtype="float32")  # pyright: ignore[reportArgumentType]
-    exported = load(f"dir:{out}", device="cpu", dtype="float32").model.unet.state_dict()
-    saved = load(f"dir:{trained / 'model'}", device="cpu", dtype="float32").model.unet.state_dict()
+    exported, saved = (
+        load_diffusion(folder, device=torch.device("cpu"), dtype=torch.float32).unet.state_dict()
+        for folder in (out, trained / "model")
+    )
     same = all(torch.equal(exported[name], value) for name, value in saved.items())
     best = json.loads((trained / "best" / "validation.json").read_text())["step"]
     assert same == (weights == "saved" or (weights == "best" and best == 4))
@@ -173,8 +175,8 @@ def test_no_scene_stands_on_both_sides_of_a_split(planes: Path):
 
 def test_the_target_decides_what_the_saved_model_says(planes: Path, tiny_folder: Path):
     config = tiny(planes, tiny_folder, target=Target(kind="normals"))
-    assert build_task(config).model.facts.modality == "normals"
-    assert build_task(tiny(planes, tiny_folder)).model.facts.modality == "depth"
+    assert model_task(config).model.facts.modality == "normals"
+    assert model_task(tiny(planes, tiny_folder)).model.facts.modality == "depth"
 
 
 def test_random_starts_depend_on_the_seed_alone_and_weights_take_their_dtype(planes: Path, tiny_folder: Path):
@@ -184,7 +186,7 @@ def test_random_starts_depend_on_the_seed_alone_and_weights_take_their_dtype(pla
     assert torch.equal(before, torch.random.get_rng_state())
     assert first.keys() == second.keys()
     assert all("lora" in name and torch.equal(first[name], second[name]) for name in first)
-    small = build_task(replace(config, lora=None, loop=replace(config.loop, weights="bfloat16", recompute=True)))
+    small = model_task(replace(config, lora=None, loop=replace(config.loop, weights="bfloat16", recompute=True)))
     assert {p.dtype for p in small.network.parameters()} == {torch.bfloat16}
     assert small.model.unet.is_gradient_checkpointing
 

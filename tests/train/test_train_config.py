@@ -11,17 +11,11 @@ import pytest
 
 from latentdepth.config import from_dict, read_toml, write_toml
 from latentdepth.data.options import Augmentation
-from latentdepth.train.config import (
-    DataConfig,
-    EmaConfig,
-    FitConfig,
-    LoopConfig,
-    OptimConfig,
-    TrainConfig,
-    fixed_keys,
-    flat,
-)
+from latentdepth.train.config import DataConfig, TrainConfig, fixed_keys, flat
+from latentdepth.train.loop_config import EmaConfig, FitConfig, LoopConfig, OptimConfig
 from latentdepth.train.options import LoraOptions, LotusOptions
+
+NOTHING = {"kind": "nothing", "model": ""}
 
 
 def test_reading_recipes_needs_no_torch():
@@ -67,6 +61,26 @@ def test_a_recipe_reads_back_as_written(tmp_path: Path):
             r"loop\.shard spreads the student, but not the moving average",
         ),
         ({"loop": {"minutes": -1.0}}, r"loop\.minutes is -1\.0"),
+        ({"task": "autoencode"}, r'base\.kind is model; autoencode starts from nothing: write kind = "nothing"'),
+        ({"base": {"kind": "nothing", "model": ""}}, r"base\.kind is nothing, from which .* start; denoise needs"),
+        ({"base": {"kind": "nothing"}}, r"base\.kind is nothing and base\.model is 'builtin.*an empty model is for"),
+        ({"base": {"steps": 0}}, r"base\.steps is 0; allowed is 1 or more"),
+        ({"task": "regress", "base": NOTHING, "target": {"kind": "depth"}}, "kind is depth; regress learns disparity"),
+        ({"task": "autoencode", "base": NOTHING, "lora": {}}, r"lora adapts a U-Net.*remove \[lora\]"),
+        ({"target": {"kind": "photo"}}, r'base\.kind is model; an image prior starts from kind = "autoencoder"'),
+        ({"task": "lotus", "target": {"kind": "photo"}}, r"target\.kind is photo, which denoise and autoencode can"),
+        ({"task": "lotus", "align": {"teacher": "x"}}, r"align draws a denoiser of depth.*remove \[align\]"),
+        ({"align": {"teacher": "x"}, "loop": {"recompute": True}}, r"loop\.recompute take apart; leave"),
+        ({"data": [{"name": "a", "path": "x", "target": "photo"}]}, "data a: target is given, which only autoencode"),
+        (
+            {"data": [{"name": "a", "path": "x", "views": 2}, {"name": "b", "path": "x"}]},
+            "views are encoded once for all sets or for none",
+        ),
+        ({"task": "end_to_end", "data": [{"name": "a", "path": "x", "views": 2}]}, "for tasks that train on latents"),
+        (
+            {"data": [{"name": "a", "path": "x", "manifest": {"sources": ["one"]}}]},
+            "data a: manifest has settings, but format is shards; remove them",
+        ),
         ({"loop": {"keep": 0}}, r"loop\.keep is 0; allowed is 1 or more"),
     ],
 )

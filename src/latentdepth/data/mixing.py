@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import torch
@@ -24,6 +24,8 @@ from latentdepth.data.views import view
 
 SIZE_STEP = 8
 """Pixels of one latent cell: heights and widths are multiples of it."""
+PATCH = 14
+"""Pixels of one patch of a DINOv2 encoder: or of this."""
 _BLOCK = 1000
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _log = logging.getLogger(__name__)
@@ -40,6 +42,10 @@ class Portion:
     width: int
     """Size of its views in pixels; a micro-batch holds one set's samples, so sizes may differ between sets."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    kind: TargetKind | None = None
+    """What this set teaches, where it is not what the others do."""
+    by_teacher: bool = False
+    """Its truth was told by a teacher, which batches repeat."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +91,15 @@ class MixedBatches:
 
     def _check_first(self, portion: Portion) -> None:
         first = portion.frames[0] if self.skip_bad == 0 else None
-        if first is not None and self.kind == "normals" and first.normals is None:
+        kind = portion.kind or self.kind
+        if first is None or kind == "photo":
+            return
+        missing = first.normals is None if kind == "normals" else not bool(first.valid.any())
+        if missing:
+            what = "normals" if kind == "normals" else "depth"
             raise ValueError(
-                f"data set {portion.frames.name} has no normals (asked of its first sample); train depth on it, or "
-                "add them"
+                f"data set {portion.frames.name} has no {what} (asked of its first sample); train something else on "
+                "it, or add them"
             )
 
     def __call__(self, index: int) -> Batch:
@@ -129,7 +140,7 @@ class MixedBatches:
 
     def _view(self, row: Row) -> Batch:
         portion = self.portions[row.portion]
-        reason = ""
+        reason, target = "", replace(self.target, kind=portion.kind or self.kind)
         tries = min(len(portion.frames), 100)
         for attempt in range(tries):
             sample_index = self._sample(row.portion, row.ordinal + attempt)
@@ -139,13 +150,12 @@ class MixedBatches:
             draw = generator("view", self.seed, portion.frames.name, row.ordinal, attempt)
             seen = view(sample, portion.height, portion.width, portion.augmentation, draw)
             try:
-                truth, valid = self._truth(seen, f"sample {sample_index} of data set {portion.frames.name}")
-            except _Unusable as error:
+                batch = taught(seen, target, f"sample {sample_index} of data set {portion.frames.name}")
+                return replace(batch, by_teacher=torch.ones(1, dtype=torch.bool)) if portion.by_teacher else batch
+            except UnusableError as error:
                 reason = str(error)
-                continue
-            return Batch(seen.image[None] * 2 - 1, truth[None], valid[None])
         raise ValueError(
-            f"data set {portion.frames.name}: {tries} samples in a row gave no usable {self.kind} ({reason}); "
+            f"data set {portion.frames.name}: {tries} samples in a row gave no usable {target.kind} ({reason}); "
             "look at its depth and masks, or lower least_valid"
         )
 
@@ -163,25 +173,38 @@ class MixedBatches:
             _log.warning("skipped (%d of at most %d): %s", len(bad), self.skip_bad, error)
             return None
 
-    def _truth(self, seen: Sample, name: str) -> tuple[Tensor, Tensor]:
-        valid, kind = seen.valid, self.kind
-        if kind == "normals":
-            if seen.normals is None:
-                raise ValueError(f"{name} has no normals; train depth on this set, or add them")
-            valid = seen.normals.norm(dim=0, keepdim=True) > 0.5
-        share = float(valid.float().mean())
-        if share < self.target.least_valid or share == 0:
-            raise _Unusable(f"{name}: {share:.0%} of the view is valid")
-        if kind == "normals":
-            return seen.normals, valid  # pyright: ignore[reportReturnType]
-        try:
-            return normalised(seen, kind, tails=self.target.tails, filling=self.target.filling), valid
-        except ValueError as error:
-            raise _Unusable(f"{name}: {error}") from error
 
-
-class _Unusable(ValueError):
+class UnusableError(ValueError):
     """A view that has nothing to learn from, though its files are sound."""
+
+
+def taught(seen: Sample, target: Target, name: str) -> Batch:
+    """A view as a batch of one: the photo, and what ``target`` (whose kind is given) makes of its truth.
+
+    Raises UnusableError, opening with ``name``, for a view with too little valid truth or without range, ValueError
+    for one without normals where those are wanted.
+    """
+    kind, valid = target.kind, seen.valid
+    image = seen.image * 2 - 1
+    if kind == "photo":
+        return Batch(image[None], image[None], torch.ones_like(valid)[None])
+    if kind == "normals":
+        if seen.normals is None:
+            raise ValueError(f"{name} has no normals; train depth on this set, or add them")
+        valid = seen.normals.norm(dim=0, keepdim=True) > 0.5
+    share = float(valid.float().mean())
+    if share < target.least_valid or share == 0:
+        raise UnusableError(f"{name}: {share:.0%} of the view is valid")
+    if kind == "normals":
+        return Batch(image[None], seen.normals[None], valid[None])  # pyright: ignore[reportOptionalSubscript]
+    if kind == "metric_depth":
+        valid = valid & seen.depth_m.isfinite()  # sky has no metres
+        return Batch(image[None], torch.where(valid, seen.depth_m, 1.0)[None], valid[None])
+    try:
+        truth = normalised(seen, kind or "depth", tails=target.tails, filling=target.filling)
+    except ValueError as error:
+        raise UnusableError(f"{name}: {error}") from error
+    return Batch(image[None], truth[None], valid[None])
 
 
 @lru_cache(maxsize=16)
@@ -202,10 +225,11 @@ def _check_portions(portions: Sequence[Portion]) -> None:
         if len(portion.frames) == 0:
             raise ValueError(f"data set {name} is empty")
         for what, pixels in (("height", portion.height), ("width", portion.width)):
-            if pixels < SIZE_STEP or pixels % SIZE_STEP:
+            if pixels < SIZE_STEP or (pixels % SIZE_STEP and pixels % PATCH):
                 near = max(SIZE_STEP, round(pixels / SIZE_STEP) * SIZE_STEP)
                 raise ValueError(
-                    f"data set {name} has {what} {pixels} pixels; allowed are multiples of {SIZE_STEP}, such as {near}"
+                    f"data set {name} has {what} {pixels} pixels; allowed are multiples of {SIZE_STEP}, such as {near}, "
+                    f"or of {PATCH} for networks on patches"
                 )
     if sum(p.weight for p in portions) <= 0:
         raise ValueError(f"the weights of {', '.join(names)} are all 0; give at least one of them more")

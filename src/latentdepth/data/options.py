@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-TargetKind: TypeAlias = Literal["depth", "log_depth", "sqrt_depth", "disparity", "normals"]
+TargetKind: TypeAlias = Literal["depth", "log_depth", "sqrt_depth", "disparity", "normals", "photo", "metric_depth"]
+"""What a network is to give for a photo; ``photo``: the photo itself, for autoencoders and image priors;
+``metric_depth``: metres as they are, not brought to [-1, 1]."""
 Filling: TypeAlias = Literal["middle", "near", "nearest"]
 
 

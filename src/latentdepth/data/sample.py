@@ -17,7 +17,6 @@ from latentdepth.data.options import Filling
 
 Normalisation: TypeAlias = Literal["depth", "log_depth", "sqrt_depth", "disparity"]
 """The value between whose quantiles a depth map is stretched; ``Quantity`` says three of them, sqrt is for training."""
-"""What invalid pixels become; see ``normalised``."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,11 @@ def checked(sample: Sample, name: str) -> Sample:
     return sample
 
 
+def disparity_of(depth_m: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Inverse depth in 1/m; 0 where depth is +inf, which is sky."""
+    return torch.where(depth_m.isinf(), torch.zeros_like(depth_m), 1 / depth_m)
+
+
 def normalised(
     sample: Sample, quantity: Quantity | Normalisation, *, tails: float = 0.02, filling: Filling = "middle"
 ) -> Float[Tensor, "1 h w"]:
@@ -96,7 +100,7 @@ def normalised(
     depth = sample.depth_m.double()
     wanted = quantity.value if isinstance(quantity, Quantity) else quantity
     if wanted == "disparity":
-        value = torch.where(depth.isinf(), torch.zeros_like(depth), 1 / depth)
+        value = disparity_of(depth)
     elif wanted == "depth":
         value = depth
     elif wanted == "log_depth":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentdepth.core.types import Camera
+from latentdepth.data.augment import cut
 from latentdepth.data.filelists import (
     FrameRow,
     check_present,
@@ -99,18 +100,7 @@ def _bottom_crop(sample: Sample, rows: int, columns: int, *, name: str) -> Sampl
     height, width = sample.image.shape[-2:]
     if rows > height or columns > width:
         raise ValueError(f"{name}: {width} x {height} is smaller than the crop {columns} x {rows}; give crop=None")
-    top, left = height - rows, (width - columns) // 2
-    window = (..., slice(top, height), slice(left, left + columns))
-    camera = sample.camera and replace(
-        sample.camera,
-        cx_px=sample.camera.cx_px - left,
-        cy_px=sample.camera.cy_px - top,
-        width_px=columns,
-        height_px=rows,
-    )
-    return replace(
-        sample, image=sample.image[window], depth_m=sample.depth_m[window], valid=sample.valid[window], camera=camera
-    )
+    return cut(sample, (width - columns) // 2, height - rows, columns, rows)
 
 
 def frame_paths(scene: str, variation: str, camera_index: int, frame: int) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 _STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5))
 _STAGES += ((6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
 _TAPS = (1, 2, 4, 6)  # stages after which the map has stride 4, 8, 16 and 32
-_STEM = 32
+STEM_CHANNELS = 32
 
 LiteSize: TypeAlias = Literal["lite0", "lite1", "lite2"]
 _SCALES: dict[LiteSize, tuple[float, float]] = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
@@ -93,11 +93,11 @@ class LiteEncoder(nn.Module):
     def __init__(self, size: LiteSize = "lite0") -> None:
         super().__init__()
         self.size: LiteSize = size
-        self.stem = nn.Sequential(_Same(3, _STEM, 3, 2, bias=False), _norm(_STEM), nn.ReLU6())
+        self.stem = nn.Sequential(_Same(3, STEM_CHANNELS, 3, 2, bias=False), _norm(STEM_CHANNELS), nn.ReLU6())
         self.stages = nn.ModuleList()
         table = _scaled(size)
         self.channels = tuple(table[i][1] for i in _TAPS)
-        inputs = _STEM
+        inputs = STEM_CHANNELS
         for expansion, outputs, blocks, stride, kernel in table:
             stage = nn.Sequential()
             for i in range(blocks):
@@ -106,7 +106,12 @@ class LiteEncoder(nn.Module):
             self.stages.append(stage)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x, taps = self.stem(x), []
+        return self.with_stem(x)[1:]
+
+    def with_stem(self, x: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n _ _ _"]]:
+        """The four maps, and before them that of the stem, at stride 2 with ``STEM_CHANNELS``."""
+        x = self.stem(x)
+        taps = [x]
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in _TAPS:

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import difflib
 import errno
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 BUILTIN = Path(__file__).parent / "builtin"
+SCHEMES = ("builtin:", "dir:", "hub:")
 SPELLINGS = "builtin:NAME (ships with latentdepth), dir:PATH (a folder) or hub:ORG/REPO[@REV] (downloaded)"
 
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-# Networks lie in subfolders; weights at the root of a repository are all-in-one files for other programs.
+# The networks of a pipeline lie in subfolders, a single network is model.safetensors, whole or in numbered parts; other
+# weights at the root of a repository are all-in-one files for other programs.
 # Pickles (*.bin, *.ckpt) can run code when they are read and are never fetched.
-_WANTED = ["*.json", "*.txt", "*/*.safetensors", "empty_prompt.safetensors"]
+_ROOT_WEIGHTS = ("model.safetensors", "model-*.safetensors")
+_WANTED = ["*.json", "*.txt", "*/*.safetensors", "empty_prompt.safetensors", *_ROOT_WEIGHTS]
+_SAYS_DEPTH = ("architecture", "architectures")  # of our own students ("latentdepth student") and of transformers
 _SECOND_COPIES = ["*.fp16.safetensors", "*.non_ema.safetensors"]
 
 
@@ -53,7 +58,7 @@ def resolve(name: str) -> Path:
 
 def builtin_names() -> list[str]:
     """Names of the embedded models, without ``builtin:``."""
-    return sorted(p.parent.name for p in BUILTIN.glob("*/model_index.json"))
+    return sorted(folder.name for folder in BUILTIN.iterdir() if _is_model(folder))
 
 
 def builtin_models() -> list[Installed]:
@@ -76,7 +81,7 @@ def cached_models() -> list[Installed]:
     found = []
     for repository in repositories:
         folders = [revision.snapshot_path for revision in repository.revisions]
-        folder = next((f for f in folders if (f / "model_index.json").exists() and _has_weights(f)), None)
+        folder = next((f for f in folders if _is_model(f) and _has_weights(f)), None)
         if folder is not None:
             found.append(Installed(f"hub:{repository.repo_id}", repository.size_on_disk, card_summary(folder)))
     return sorted(found, key=lambda model: model.name)
@@ -127,8 +132,8 @@ def _hub(name: str) -> Path:
         folder = _download(repo, revision, skip=[])
     if not _has_weights(folder):
         raise ValueError(
-            f"hub:{name} has no safetensors weights in subfolders (looked in {folder}); pickled weights are never "
-            "loaded: convert them on a machine that trusts them, then use dir:PATH"
+            f"hub:{name} has no safetensors weights, in subfolders or as model.safetensors (looked in {folder}); "
+            "pickled weights are never loaded: convert them on a machine that trusts them, then use dir:PATH"
         )
     return folder
 
@@ -175,7 +180,18 @@ def _without_network(repo: str, revision: str | None, error: Exception) -> str:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(folder.glob("*/*.safetensors"))
+    return any(any(folder.glob(pattern)) for pattern in ("*/*.safetensors", *_ROOT_WEIGHTS))
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether it looks like a model: the index of a pipeline, or the settings of one depth network."""
+    if (folder / "model_index.json").is_file():
+        return True
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(config, dict) and any("depth" in str(config.get(k, "")).lower() for k in _SAYS_DEPTH)
 
 
 def _size_bytes(folder: Path) -> int:

@@ -13,16 +13,30 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from latentdepth.config import to_dict
-from latentdepth.data.options import Augmentation, Target
-from latentdepth.options import DEFAULT_MODEL, Device
-from latentdepth.train.options import ConsistencyOptions, DenoiseOptions, EndToEndOptions, LoraOptions, LotusOptions
+from latentdepth.data.options import Augmentation, Target, TargetKind
+from latentdepth.options import DEFAULT_MODEL
+from latentdepth.train.loop_config import EmaConfig, FitConfig, LogConfig, LoopConfig, OptimConfig, at_least
+from latentdepth.train.options import (
+    AlignOptions,
+    AutoencodeOptions,
+    ConsistencyOptions,
+    DenoiseOptions,
+    EndToEndOptions,
+    LoraOptions,
+    LotusOptions,
+    RegressOptions,
+)
+from latentdepth.train.student_config import (
+    FEED_FORWARD,
+    DistillOptions,
+    MetricOptions,
+    StudentConfig,
+    check_student,
+)
 
-TaskName = Literal["denoise", "end_to_end", "consistency", "lotus"]
+TaskName = Literal["denoise", "end_to_end", "consistency", "lotus", "autoencode", "regress", "distill", "metric"]
 TargetName = Literal["depth", "disparity", "normals"]
-DataFormat = Literal["shards", "folder", "hypersim", "vkitti2", "interiorverse"]
-ScheduleName = Literal["published", "cosine", "constant"]
-OptimiserName = Literal["adam", "adamw", "adamw8bit"]
-Precision = Literal["float32", "bfloat16"]
+DataFormat = Literal["shards", "folder", "hypersim", "vkitti2", "interiorverse", "photos", "manifest", "log_coded"]
 
 FREE_ON_RESUME = (
     "loop.steps", "loop.minutes", "loop.save_every", "loop.keep", "loop.workers", "loop.device", "loop.shard",
@@ -32,158 +46,43 @@ FREE_ON_RESUME = (
 
 
 @dataclass(frozen=True)
-class OptimConfig:
-    """The optimiser and the learning rate over time."""
-
-    name: OptimiserName = "adamw"
-    """adam is the published one; adamw8bit needs bitsandbytes and a CUDA device."""
-    lr: float = 3e-5
-    """Peak learning rate."""
-    schedule: ScheduleName = "published"
-    """After the warm-up: published falls exponentially, cosine along half a cosine, both to ``final``."""
-    warmup: int = 100
-    """Steps of linear rise from lr / warmup to lr; never 0."""
-    final: float = 0.01
-    """Last learning rate as a share of the peak."""
-    decay_steps: int | None = None
-    """Step at which ``final`` is reached; by default the last one of the run."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    """Gradients are clipped to this norm; 0 is off."""
-    master: bool = True
-    """Where the weights are bfloat16: keep a float32 copy that takes the updates, which else are rounded away."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, "optim", warmup=0, eps=0, weight_decay=0)
-        if not self.lr > 0:
-            raise ValueError(f"optim.lr is {self.lr}; allowed is a number above 0, such as 3e-5")
-        if not 0 < self.final <= 1:
-            raise ValueError(f"optim.final is {self.final}; allowed is more than 0 and at most 1, a share of the peak")
-        if self.decay_steps is not None and self.decay_steps <= self.warmup:
-            raise ValueError(f"optim.decay_steps is {self.decay_steps}; allowed is more than warmup, {self.warmup}")
-        if self.clip < 0:
-            raise ValueError(f"optim.clip is {self.clip}; allowed is a norm above 0, or 0 for no clipping")
-
-
-@dataclass(frozen=True)
-class EmaConfig:
-    """Moving averages of the weights. A checkpoint's model is the average where there is one."""
-
-    decay: float = 0.0
-    """Of the exponential average that is validated and saved; 0 is off (as published)."""
-    widths: tuple[float, ...] = ()
-    """Relative widths of the two power-function averages that are kept as snapshots, such as 0.05 0.1; from them any
-    width can be made afterwards: ``latentdepth export-checkpoint --ema-width``."""
-    snapshot_every: int = 1000
-    """Steps between those snapshots."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"ema.decay is {self.decay}; allowed is 0 (off) to less than 1, such as 0.9999")
-        if len(self.widths) == 1 or any(not 0 < width < 0.28 for width in self.widths):
-            raise ValueError(
-                f"ema.widths is {list(self.widths)}; allowed are none, or two or more numbers above 0 and below 0.28, "
-                "such as 0.05 and 0.1"
-            )
-        _at_least(self, "ema", snapshot_every=1)
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long, in what portions, and where."""
-
-    steps: int = 20_000
-    """Optimiser steps."""
-    minutes: float | None = None
-    """Stop (saving first) after this long; the same command goes on from there."""
-    batch: int = 32
-    """Samples per optimiser step, over all processes."""
-    micro_batch: int = 2
-    """Samples that one device computes at once. Gradients of batch / micro_batch portions are added up."""
-    seed: int = 2024
-    precision: Precision = "bfloat16"
-    """What networks compute in (autocast)."""
-    weights: Precision = "float32"
-    """What the trained weights are stored in."""
-    recompute: bool = False
-    """Compute activations again in the backward pass (gradient checkpointing): slower, much less memory."""
-    shard: bool = False
-    """Several GPUs: spread weights and optimiser over them (FSDP) instead of copying them to each (DDP)."""
-    device: Device = "auto"
-    workers: int = 2
-    """Processes that read data for each device; 0 reads in the training process."""
-    save_every: int = 1000
-    """Steps between checkpoints."""
-    keep: int = 2
-    """Newest checkpoints that are kept. The best model is kept besides."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, "loop", steps=1, batch=1, micro_batch=1, workers=0, save_every=1, keep=1)
-        if self.minutes is not None and self.minutes <= 0:
-            raise ValueError(f"loop.minutes is {self.minutes}; allowed is a number above 0, or none for no limit")
-        if self.batch % self.micro_batch:
-            raise ValueError(
-                f"loop.batch is {self.batch}, which loop.micro_batch = {self.micro_batch} does not divide; "
-                f"take --loop.batch {_near_multiple(self.batch, self.micro_batch)}"
-            )
-        if self.device == "mps" and self.shard:
-            raise ValueError("loop.shard needs several CUDA devices or processes; leave it out on mps")
-
-    def portions(self, processes: int) -> int:
-        """Micro-batches of one step on each process. ValueError when they can't be shared out evenly."""
-        portions = self.batch // self.micro_batch
-        if portions % processes:
-            unit = self.micro_batch * processes
-            raise ValueError(
-                f"loop.batch is {self.batch}: with micro_batch {self.micro_batch} that is {portions} portions, which "
-                f"{processes} processes can't share evenly; take --loop.batch {_near_multiple(self.batch, unit)}"
-            )
-        return portions // processes
-
-
-@dataclass(frozen=True)
-class LogConfig:
-    """What is written down on the way."""
-
-    every: int = 20
-    """Steps between lines of the log."""
-    tensorboard: bool = True
-    """Curves and pictures for TensorBoard, besides log.jsonl."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, "log", every=1)
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """All that the loop itself needs."""
-
-    loop: LoopConfig = field(default_factory=LoopConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    ema: EmaConfig = field(default_factory=EmaConfig)
-    log: LogConfig = field(default_factory=LogConfig)
-
-    def __post_init__(self) -> None:
-        if self.loop.shard and self.optim.name == "adamw8bit":
-            raise ValueError("optim.name is adamw8bit, whose moments can't be spread by loop.shard; take adamw")
-
-
-@dataclass(frozen=True)
 class BaseConfig:
     """What the training starts from."""
 
     model: str = DEFAULT_MODEL
-    """builtin:NAME, dir:PATH or hub:ORG/REPO[@REV]."""
-    kind: Literal["model", "stable_diffusion"] = "model"
+    """builtin:NAME, dir:PATH or hub:ORG/REPO[@REV]; empty where training starts from nothing."""
+    kind: Literal["model", "stable_diffusion", "autoencoder", "nothing"] = "model"
     """model: a depth, disparity or normals model. stable_diffusion: a text-to-image folder, which is given room for the
-    photo's latent first (surgery)."""
+    photo's latent first (surgery). autoencoder: the vae/ of a folder, under a new U-Net of the embedded model's form.
+    nothing: new networks of that form, for the tasks autoencode and regress."""
     schedule: Literal["base", "zero_snr"] = "zero_snr"
     """stable_diffusion only: keep the folder's noise schedule (Marigold v1.0), or rescale it to zero terminal SNR with
     trailing steps (v1.1)."""
     resolution: int = 768
-    """stable_diffusion only: longer side in pixels that the trained model works at by default."""
+    """stable_diffusion and autoencoder only: longer side in pixels that the trained model works at by default."""
+    steps: int | None = None
+    """stable_diffusion and autoencoder only: denoising steps that it takes by default, if not 4 (leading: 10)."""
+
+    def __post_init__(self) -> None:
+        if (self.kind == "nothing") != (self.model == ""):
+            raise ValueError(
+                f"base.kind is {self.kind} and base.model is {self.model!r}; an empty model is for kind nothing alone, "
+                'which has model = ""'
+            )
+        if self.steps is not None:
+            at_least(self, "base", steps=1)
+
+
+@dataclass(frozen=True)
+class ManifestConfig:
+    """Which rows of a manifest.jsonl are read."""
+
+    sources: tuple[str, ...] = ()
+    """By their ``source``; all by default."""
+    shipped_only: bool = False
+    """Only rows that weights which are handed on may be trained on (``may_train_shipped``)."""
+    min_agreement: float = -1.0
+    """Leave out labels of photos that the teacher told otherwise of the mirrored photo: correlation below this."""
 
 
 @dataclass(frozen=True)
@@ -195,11 +94,18 @@ class DataConfig:
     path: Path
     """Folder (or pattern of shards); relative to ``data_root``."""
     format: DataFormat = "shards"
-    """shards: tar files. folder: rgb/ and depth/. The others: those sets as `latentdepth prepare` leaves them."""
+    """shards: tar files. folder: rgb/ and depth/. hypersim, vkitti2, interiorverse: those sets as `latentdepth prepare`
+    leaves them. photos: any folder of photos, without depth. manifest: a folder with manifest.jsonl. log_coded: frames
+    N_V.jpg with N_V.png in a logarithmic code."""
+    target: TargetKind | None = None
+    """What this set teaches, where it is not ``target.kind``: for autoencode, which learns several kinds of picture."""
+    views: int = 0
+    """Encode so many random views of each sample once, before the first step, and train on these; 0 encodes a new view
+    whenever one is needed. Quicker where encoding costs as much as the step; for all sets or none."""
     weight: float = 1.0
     """Share of the micro-batches, relative to the other sets' weights."""
     height: int = 480
-    """Of training views, in pixels; a multiple of 8."""
+    """Of training views, in pixels; a multiple of 8 (of 14 for Depth Anything)."""
     width: int = 640
     split: str = "train"
     """hypersim, vkitti2, interiorverse: the split."""
@@ -211,14 +117,22 @@ class DataConfig:
     """vkitti2: sky is left out, as published, or infinitely far."""
     hold_out: int = 0
     """Last samples of the set that are not trained on; ``validate.held_out`` measures them."""
+    by_teacher: bool = False
+    """Its depth was told by a teacher instead of measured: distill leaves out the largest errors."""
+    manifest: ManifestConfig = field(default_factory=ManifestConfig)
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         for key, pixels in (("height", self.height), ("width", self.width)):
-            if pixels < 8 or pixels % 8:
+            if pixels < 8 or (pixels % 8 and pixels % 14):
                 near = max(8, round(pixels / 8) * 8)
-                raise ValueError(f"data {self.name}: {key} is {pixels}; allowed are multiples of 8, such as {near}")
-        _at_least(self, f"data {self.name}", hold_out=0, weight=0)
+                raise ValueError(
+                    f"data {self.name}: {key} is {pixels}; allowed are multiples of 8, such as {near}, or of 14 for "
+                    "Depth Anything"
+                )
+        at_least(self, f"data {self.name}", hold_out=0, weight=0, views=0)
+        if self.format != "manifest" and self.manifest != ManifestConfig():
+            raise ValueError(f"data {self.name}: manifest has settings, but format is {self.format}; remove them")
 
 
 @dataclass(frozen=True)
@@ -237,7 +151,7 @@ class ValidateConfig:
     """Further sets to measure."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "validate", every=1, frames=1, pictures=0)
+        at_least(self, "validate", every=1, frames=1, pictures=0)
 
 
 @dataclass(frozen=True)
@@ -245,7 +159,9 @@ class TrainConfig:
     """A recipe: everything that decides a run."""
 
     task: TaskName = "denoise"
-    """denoise: Marigold. end_to_end: one step, loss on values. consistency: distil few steps. lotus: Lotus-D."""
+    """denoise: Marigold, or an image prior where the target is photo. end_to_end: one step, loss on values.
+    consistency: distil few steps. lotus: Lotus-D. autoencode: a new autoencoder. regress: a feed-forward teacher.
+    distill: a feed-forward student, relative disparity. metric: a feed-forward network's metres."""
     base: BaseConfig = field(default_factory=BaseConfig)
     target: Target = field(default_factory=Target)
     data_root: Path = Path()
@@ -259,6 +175,13 @@ class TrainConfig:
     end_to_end: EndToEndOptions = field(default_factory=EndToEndOptions)
     consistency: ConsistencyOptions = field(default_factory=ConsistencyOptions)
     lotus: LotusOptions = field(default_factory=LotusOptions)
+    autoencode: AutoencodeOptions = field(default_factory=AutoencodeOptions)
+    regress: RegressOptions = field(default_factory=RegressOptions)
+    student: StudentConfig = field(default_factory=StudentConfig)
+    distill: DistillOptions = field(default_factory=DistillOptions)
+    metric: MetricOptions = field(default_factory=MetricOptions)
+    align: AlignOptions | None = None
+    """denoise only: also draw the U-Net's features to a teacher's; off where the recipe has no [align]."""
     lora: LoraOptions | None = None
     """Train low-rank adapters instead of the weights; off where the recipe has no [lora]."""
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -267,9 +190,10 @@ class TrainConfig:
     log: LogConfig = field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
-        _at_least(self, "recipe", skip_bad=0)
-        if self.target.kind not in (None, *get_args(TargetName)):
-            raise ValueError(f"target.kind is {self.target.kind}; a model is one of {', '.join(get_args(TargetName))}")
+        at_least(self, "recipe", skip_bad=0)
+        self._check_start()
+        self._check_targets()
+        check_student(self.task, self.base.kind, self.target.kind, self.student, self.metric)
         for name in get_args(TaskName):
             options = getattr(self, name)
             if name != self.task and options != type(options)():
@@ -278,6 +202,44 @@ class TrainConfig:
             raise ValueError(
                 "loop.shard spreads the student, but not the moving average that is its target; leave it out"
             )
+
+    def _check_start(self) -> None:
+        """What the task and what it starts from have to do with each other."""
+        task, kind = self.task, self.base.kind
+        small = task in ("autoencode", "regress")
+        if small and kind != "nothing":
+            raise ValueError(f'base.kind is {kind}; {task} starts from nothing: write kind = "nothing" and model = ""')
+        if kind == "nothing" and not small and task != "distill":
+            raise ValueError(
+                f"base.kind is nothing, from which autoencode, regress and distill start; {task} needs a base.model"
+            )
+        if task in (*FEED_FORWARD, "autoencode") and self.lora is not None:
+            raise ValueError(f"lora adapts a U-Net, and {task} trains none; remove [lora]")
+        if self.align is not None and (task != "denoise" or self.target.kind == "photo"):
+            raise ValueError("align draws a denoiser of depth to a teacher; remove [align]")
+        if self.align is not None and (self.loop.shard or self.loop.recompute):
+            raise ValueError(
+                "align looks into layers as they are computed, which loop.shard and loop.recompute take apart; leave "
+                "these out"
+            )
+
+    def _check_targets(self) -> None:
+        """What the task learns, and from which sets."""
+        task, kind = self.task, self.target.kind
+        if kind == "photo" and task not in ("denoise", "autoencode"):
+            raise ValueError(f"target.kind is photo, which denoise and autoencode can learn; the task is {task}")
+        if kind == "photo" and task == "denoise" and self.base.kind != "autoencoder":
+            raise ValueError(f'base.kind is {self.base.kind}; an image prior starts from kind = "autoencoder"')
+        if task == "regress" and kind not in (None, "disparity"):
+            raise ValueError(f"target.kind is {kind}; regress learns disparity")
+        if task != "autoencode" and kind not in (None, "photo", *get_args(TargetName)):
+            raise ValueError(f"target.kind is {kind}; a model is one of {', '.join(get_args(TargetName))}")
+        own = [data.name for data in self.data if data.target is not None]
+        if own and task != "autoencode":
+            raise ValueError(f"data {own[0]}: target is given, which only autoencode reads; {task} has one target.kind")
+        stored = [data.views > 0 for data in self.data]
+        if any(stored) and (task not in ("denoise", "consistency", "lotus") or not all(stored)):
+            raise ValueError("views are encoded once for all sets or for none, and for tasks that train on latents")
 
     @property
     def fit(self) -> FitConfig:
@@ -301,14 +263,3 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def fixed_keys(config: Any) -> dict[str, Any]:
     """The part of a configuration that a checkpoint and the command that resumes it must agree on."""
     return {k: v for k, v in flat(to_dict(config)).items() if not any(fnmatch(k, free) for free in FREE_ON_RESUME)}
-
-
-def _at_least(config: Any, table: str, **least: float) -> None:
-    for key, bound in least.items():
-        if not getattr(config, key) >= bound:
-            raise ValueError(f"{table}.{key} is {getattr(config, key)}; allowed is {bound} or more")
-
-
-def _near_multiple(number: int, unit: int) -> str:
-    below, above = number // unit * unit, (number // unit + 1) * unit
-    return f"{above}" if below == 0 else f"{below} or {above}"

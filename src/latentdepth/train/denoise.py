@@ -7,12 +7,10 @@ rescaled to zero terminal SNR and trailing for v1.1. Paper: Marigold (arXiv 2312
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentdepth.core.noise import annealed_strength, multires_as_original, multires_as_paper
 from latentdepth.core.schedule import Schedule
@@ -22,7 +20,6 @@ from latentdepth.train.latents import LatentBatch
 from latentdepth.train.losses import masked_mean
 from latentdepth.train.model_task import ModelTask
 from latentdepth.train.options import DenoiseOptions
-from latentdepth.train.task import Task
 
 
 def training_noise(
@@ -65,47 +62,6 @@ def denoising_loss(
     predicted = predict(schedule.add_noise(batch.target, noise, t), t)
     error = (predicted - schedule.target(batch.target, noise, t)).square()
     return masked_mean(error, batch.valid, over=options.mean_over)
-
-
-class Denoise(Task[LatentBatch]):
-    """The U-Net alone, on examples already encoded; saves a ``unet`` component folder.
-
-    ``image`` None in a batch trains an image prior. ``last_share`` of the samples are drawn at the last timestep,
-    where one-step inference lives. Noise as the paper states it; ``multires_strength`` 0 is plain Gaussian noise.
-    """
-
-    def __init__(
-        self,
-        unet: UNet2DConditionModel,
-        schedule: Schedule,
-        empty_prompt: Float[Tensor, "1 k d"],
-        *,
-        multires_strength: float = 0.9,
-        last_share: float = 0.0,
-    ) -> None:
-        self.unet = unet
-        self.network: nn.Module = unet
-        self.schedule, self.empty_prompt = schedule, empty_prompt
-        self.options = DenoiseOptions(noise="paper", strength=multires_strength, last_share=last_share)
-
-    def to(self, device: torch.device) -> None:
-        """Move the prompt."""
-        self.empty_prompt = self.empty_prompt.to(device)
-
-    def loss(self, batch: LatentBatch, draw: torch.Generator) -> dict[str, Tensor]:
-        """MSE of the network's output against the schedule's target, on latent cells whose pixels are all valid."""
-
-        def predict(noisy: Tensor, t: Tensor) -> Tensor:
-            network_in = noisy if batch.image is None else torch.cat((batch.image, noisy), 1)
-            prompt = self.empty_prompt.expand(len(noisy), -1, -1)
-            network_in = network_in.contiguous(memory_format=torch.channels_last)
-            return self.unet(network_in, t, encoder_hidden_states=prompt).sample.float()
-
-        return {"loss": denoising_loss(predict, self.schedule, batch, self.options, draw)}
-
-    def save(self, folder: Path) -> None:
-        """A ``unet`` component folder."""
-        self.unet.save_pretrained(folder, safe_serialization=True)
 
 
 class Marigold(ModelTask):

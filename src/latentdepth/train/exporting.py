@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from latentdepth.config import read_toml
-from latentdepth.models.diffusion import load_diffusion
+from latentdepth.models.diffusion import EMPTY_PROMPT, load_diffusion
+from latentdepth.models.student import is_student, load_student
 from latentdepth.train.checkpoint import Checkpoint, checkpoints, disk_room
 from latentdepth.train.config import TrainConfig
 from latentdepth.train.ema import posthoc_ema, snapshots
@@ -34,6 +37,8 @@ def export_checkpoint(
 ) -> None:
     """Write the model of ``run`` to ``out``, whole or not at all, after loading it once to see that it does.
 
+    What is no depth model (an autoencoder, an image prior, a teacher) is copied, its weights cast.
+
     ``ema_width`` makes a power-function average from the run's snapshots instead. Raises ValueError for what is not
     there, and for weights that the dtype can't hold.
     """
@@ -47,14 +52,38 @@ def export_checkpoint(
         with disk_room(out.parent):
             fresh.mkdir(parents=True)
             source = _source(run, fresh / "rebuilt", weights, step, ema_width)
-            load_diffusion(source, device=torch.device("cpu"), dtype=torch.float32).save(fresh, dtype=_DTYPES[dtype])
-            load_diffusion(fresh, device=torch.device("cpu"), dtype=_DTYPES[dtype])
+            if (source / "model_index.json").exists():
+                model = load_diffusion(source, device=torch.device("cpu"), dtype=torch.float32)
+                model.save(fresh, dtype=_DTYPES[dtype])
+                load_diffusion(fresh, device=torch.device("cpu"), dtype=_DTYPES[dtype])
+            elif is_student(source):
+                load_student(source).save(fresh, dtype=_DTYPES[dtype])
+                load_student(fresh)
+            else:
+                copy_cast(source, fresh, _DTYPES[dtype])
             shutil.rmtree(fresh / "rebuilt", ignore_errors=True)
             if out.exists():
                 shutil.rmtree(out)
             os.replace(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def copy_cast(source: Path, target: Path, dtype: torch.dtype) -> None:
+    """Copy a folder, weights in ``dtype`` but for the embedded prompt. ValueError where they don't fit into it."""
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix != ".safetensors" or path.name == EMPTY_PROMPT:
+            shutil.copyfile(path, place)
+            continue
+        with safe_open(path, framework="pt") as file:
+            weights, header = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        cast = {name: w.to(dtype) if w.is_floating_point() else w for name, w in weights.items()}
+        for name, weight in cast.items():
+            if not bool(torch.isfinite(weight).all()):
+                raise ValueError(f"{path}: {name} holds numbers that {dtype} can't; export it as bfloat16 or float32")
+        save_file(cast, place, header)
 
 
 def _source(run: Path, rebuilt: Path, weights: str, step: int | None, ema_width: float | None) -> Path:

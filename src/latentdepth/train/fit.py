@@ -24,11 +24,12 @@ from latentdepth.config import write_toml
 from latentdepth.core.noise import generator
 from latentdepth.train import checkpoint as disk
 from latentdepth.train import ema
-from latentdepth.train.config import FitConfig, fixed_keys
+from latentdepth.train.config import fixed_keys
 from latentdepth.train.devices import Devices, whole
 from latentdepth.train.divergence import DivergedError, save_diverged
 from latentdepth.train.logs import RunLog, Window
-from latentdepth.train.optim import learning_rate, make_optimiser
+from latentdepth.train.loop_config import FitConfig
+from latentdepth.train.optim import learning_rate, make_optimiser, split_rates
 from latentdepth.train.state import State
 from latentdepth.train.stopping import Stop
 from latentdepth.train.task import Task
@@ -123,6 +124,7 @@ def fit(
     prepared = devices.prepare(network)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimiser = make_optimiser(config.optim, trained)
+    split_rates(optimiser, network, task.rates())
     state = State(task, network, optimiser, config.ema, plain=plain)
     start = _resume(out, state, agreed)
     if devices.main:
@@ -176,7 +178,7 @@ def fit(
             # 3. gradients of this step's portions
             rate = learning_rate(config.optim, step, loop.steps)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("share", 1.0)
             batches, sums, task.network = [], [], prepared
             for k in range(portions):
                 with window.waiting():

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from latentdepth.train.checkpoint import disk_room
-from latentdepth.train.config import LogConfig
+from latentdepth.train.loop_config import LogConfig
 
 _COLUMNS = (
     TextColumn("training"),

@@ -4,7 +4,7 @@ What stands at invalid pixels has no influence and gets no gradient; where truth
 batch without any valid pixel has the loss 0, with a gradient of zeros. Papers: MiDaS (arXiv 1907.01341) for the
 median/MAD loss and gradient matching, Depth Anything V2 (2406.09414) for leaving out the largest errors of each image,
 E2E-FT (2409.11355) for the loss after a least-squares fit and for angles, improved consistency training (2310.14189)
-for the pseudo-Huber loss.
+for the pseudo-Huber loss, Depth Anything (2401.10891) for feature alignment, Eigen et al. (1406.2283) for SiLog.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ def median_mad(value: Float[Tensor, "n 1 h w"], valid: Bool[Tensor, "n 1 h w"]) 
 
 
 def trimmed_l1(
-    predicted: Float[Tensor, "n 1 h w"], truth: Float[Tensor, "n 1 h w"], valid: Bool[Tensor, "n 1 h w"], trim: float
+    predicted: Float[Tensor, "n 1 h w"],
+    truth: Float[Tensor, "n 1 h w"],
+    valid: Bool[Tensor, "n 1 h w"],
+    trim: float | Float[Tensor, " n"],
 ) -> Tensor:
     """Mean absolute error of each image without its ``trim`` share of largest errors, averaged over images."""
     error = torch.where(valid, (predicted - truth).abs(), 0.0).flatten(1)
     count = valid.flatten(1).sum(1)
-    if trim > 0:
-        error = error.sort(dim=1).values
+    if isinstance(trim, Tensor) or trim > 0:
         # Invalid pixels are the zeros that come first, so what is cut are the largest errors of valid pixels.
         cut = (count * trim).long()
-        kept = torch.arange(error.shape[1])[None] < (error.shape[1] - cut)[:, None]
+        error = error.sort(dim=1).values
+        kept = torch.arange(error.shape[1], device=error.device)[None] < (error.shape[1] - cut)[:, None]
         error, count = error * kept.to(error), count - cut
     return (error.sum(1) / count.clamp(min=1)).mean()
 
@@ -71,7 +74,7 @@ def scale_shift_invariant(
     truth: Float[Tensor, "n 1 h w"],
     valid: Bool[Tensor, "n 1 h w"],
     *,
-    trim: float = 0.0,
+    trim: float | Float[Tensor, " n"] = 0.0,
     gradient_weight: float = 0.5,
 ) -> dict[str, Tensor]:
     """Trimmed L1 and gradient matching of both maps after ``median_mad``; ``loss`` is their weighted sum."""
@@ -155,3 +158,34 @@ def angular(
     a, b = torch.where(counts, predicted, towards), torch.where(counts, truth, towards)
     across, along = torch.linalg.cross(a, b, dim=1).norm(dim=1, keepdim=True), (a * b).sum(1, keepdim=True)
     return masked_mean(torch.atan2(across, along), counts, over="images")
+
+
+def feature_alignment(
+    features: Float[Tensor, "n c h w"], wanted: Float[Tensor, "n c h w"], *, margin: float = 0.85
+) -> Float[Tensor, ""]:
+    """1 - cos between features, over the places where cos is below ``margin``; 0 where there are none.
+
+    What already looks alike is left free, since depth differs where meaning doesn't (Depth Anything, equation 8).
+    """
+    cosine = torch.cosine_similarity(features, wanted, dim=1)
+    apart = cosine.detach() < margin
+    return torch.where(apart, 1 - cosine, 0.0).sum() / apart.sum().clamp(min=1)
+
+
+def silog(
+    predicted_m: Float[Tensor, "n 1 h w"],
+    truth_m: Float[Tensor, "n 1 h w"],
+    valid: Bool[Tensor, "n 1 h w"],
+    *,
+    variance_share: float = 0.5,
+) -> Float[Tensor, ""]:
+    """sqrt(mean(g^2) - variance_share mean(g)^2) over the batch's valid pixels, g = log truth - log prediction.
+
+    At ``variance_share`` 1 a common factor costs nothing, at 0 it is the RMSE of log depth. Depths must be positive
+    where valid; predictions below a tenth of a millimetre count as that.
+    """
+    g = torch.where(valid, truth_m, 1.0).log() - torch.where(valid, predicted_m, 1.0).clamp(min=1e-4).log()
+    count = valid.sum().clamp(min=1)
+    mean, square = g.sum() / count, g.square().sum() / count
+    # the root's slope is infinite at 0, where there is no error or nothing valid
+    return (square - variance_share * mean.square()).clamp(min=1e-12).sqrt()

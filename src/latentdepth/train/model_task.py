@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from latentdepth.core.types import Prediction
 from latentdepth.data.batch import Batch
+from latentdepth.data.options import TargetKind
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.predictor import DiffusionPredictor
 from latentdepth.train.latents import LatentBatch, encoded
@@ -52,6 +53,17 @@ class ModelTask(Task[Batch | LatentBatch]):
         with_lora(self.model.unet, lora)
 
     @property
+    def kind(self) -> TargetKind:
+        """What the saved model will predict."""
+        return self.model.facts.modality
+
+    @property
+    def sides_px(self) -> tuple[int, int]:
+        """The autoencoder's stride; the least side is one cell of the U-Net's deepest level."""
+        levels = len(self.model.unet.config["block_out_channels"])
+        return self.model.stride, self.model.stride * 2 ** (levels - 1)
+
+    @property
     def device(self) -> torch.device:
         """Where the frozen parts are; the network's wrapper may hold its weights in pieces."""
         return next(self.model.vae.parameters()).device
@@ -61,12 +73,21 @@ class ModelTask(Task[Batch | LatentBatch]):
         nn.Module.to(self.model.vae, device)
         self.model.prompt = self.model.prompt.to(device)
 
+    @property
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """What decides how a batch is encoded."""
+        return (self.model.vae,)
+
+    def encoded(self, batch: Batch) -> LatentBatch:
+        """What the loss is computed from: the frozen networks' part, which can be done once for many steps."""
+        return encoded(self.model, batch)
+
     def latents(self, batch: Batch | LatentBatch) -> tuple[LatentBatch, Float[Tensor, "n 4 hl wl"]]:
         """The batch encoded, on the task's device, and its image latent, which is never None here.
 
         Raises ValueError when the target's channels are not those that the network puts out.
         """
-        given = encoded(self.model, batch) if isinstance(batch, Batch) else batch.to(self.device)
+        given = self.encoded(batch) if isinstance(batch, Batch) else batch.to(self.device)
         wanted = self.targets * self.model.latent_channels
         if given.image is None or given.target.shape[1] != wanted:
             raise ValueError(

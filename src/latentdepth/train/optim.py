@@ -7,13 +7,13 @@ Knows no tasks and no devices. The published schedule is Marigold's (arXiv 2312.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from latentdepth.train.config import OptimConfig
+from latentdepth.train.loop_config import OptimConfig
 
 
 def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
@@ -29,7 +29,27 @@ def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
         return config.lr * config.final**done
     if config.schedule == "cosine":
         return config.lr * (config.final + (1 - config.final) * (1 + math.cos(math.pi * done)) / 2)
+    if config.schedule == "polynomial":
+        return config.lr * (config.final + (1 - config.final) * (1 - done) ** 0.9)
     return config.lr
+
+
+def split_rates(optimiser: torch.optim.Optimizer, network: nn.Module, shares: Mapping[str, float]) -> None:
+    """Give weights whose names begin with a key of ``shares`` that share of the run's learning rate; in place.
+
+    Each of the optimiser's groups has its share as ``share`` afterwards. Raises ValueError for a beginning that no
+    trained weight has.
+    """
+    whole, (group, *_) = dict(network.named_parameters()), optimiser.param_groups
+    trained = {id(p) for p in group["params"]}
+    taken: set[int] = set()
+    for beginning, share in shares.items():
+        chosen = [p for name, p in whole.items() if name.startswith(beginning) and id(p) in trained - taken]
+        if not chosen:
+            raise ValueError(f"no trained weight has a name that begins with {beginning!r}")
+        taken |= {id(p) for p in chosen}
+        optimiser.param_groups.append({**group, "params": chosen, "share": share})
+    group["params"] = [p for p in group["params"] if id(p) not in taken]
 
 
 def make_optimiser(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

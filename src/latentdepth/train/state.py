@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from latentdepth.train import ema
-from latentdepth.train.config import EmaConfig
 from latentdepth.train.devices import like, put, whole
+from latentdepth.train.loop_config import EmaConfig
 from latentdepth.train.task import Task
 
 Tables = dict[str, dict[str, Tensor]]

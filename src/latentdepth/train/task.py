@@ -1,4 +1,4 @@
-"""What the training loop asks of a task, and of one that can be validated by what it predicts.
+"""What is asked of a task: by the training loop, by recipes, and by validation.
 
 The loop knows a task by this alone: no networks' kinds, no losses, no folders' layouts.
 """
@@ -6,6 +6,7 @@ The loop knows a task by this alone: no networks' kinds, no losses, no folders' 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -14,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from latentdepth.core.types import Prediction
+from latentdepth.data.batch import Batch
+from latentdepth.data.options import TargetKind
 
 BatchT = TypeVar("BatchT", contravariant=True)
 
@@ -22,7 +25,7 @@ BatchT = TypeVar("BatchT", contravariant=True)
 class Task(Protocol[BatchT]):
     """A network, its loss on a batch, and how it is saved as a folder that loads.
 
-    A class that names this one as its parent inherits the four methods of a task that has nothing frozen and keeps
+    A class that names this one as its parent inherits the five methods of a task that has nothing frozen and keeps
     nothing from step to step.
     """
 
@@ -47,6 +50,10 @@ class Task(Protocol[BatchT]):
     def after_step(self) -> None:
         """Called after each optimiser step: moving averages that the loss depends on."""
 
+    def rates(self) -> Mapping[str, float]:
+        """Beginnings of weights' names, with what share of the run's learning rate these weights have."""
+        return {}
+
     def state(self) -> dict[str, Tensor]:
         """What a bit-identical resume needs beyond the network's weights."""
         return {}
@@ -58,6 +65,38 @@ class Task(Protocol[BatchT]):
                 f"the checkpoint holds {', '.join(sorted(state)[:3])}, which {type(self).__name__} does not keep: "
                 "it was written by another task. Resume with the recipe that began it, or give another folder"
             )
+
+
+@runtime_checkable
+class Feeds(Protocol):
+    """What a recipe's task says of the batches that it is fed."""
+
+    @property
+    def kind(self) -> TargetKind:
+        """What a batch's target shows."""
+        ...
+
+    @property
+    def sides_px(self) -> tuple[int, int]:
+        """The sides of its pictures are multiples of the first number, and at least the second."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One sample's figures, the score first (the lower, the better), and pictures of one size to look at."""
+
+    figures: dict[str, float]
+    pictures: tuple[Float[Tensor, "3 h w"], ...]
+
+
+@runtime_checkable
+class Judges(Protocol):
+    """A task that is validated by what it says of whole held-out pictures, since it predicts no depth or normals."""
+
+    def judge(self, batch: Batch) -> Judged:
+        """The figures of a batch of one."""
+        ...
 
 
 @runtime_checkable

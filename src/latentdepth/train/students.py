@@ -1,0 +1,84 @@
+"""A recipe's feed-forward student: its network, new or from a folder, and its task.
+
+Knows the kinds of networks and where weights start from; losses are the tasks', architectures are in ``models``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from latentdepth.models.dense import DenseNetwork
+from latentdepth.models.depth_anything import DepthAnything, is_depth_anything, load_depth_anything, new_depth_anything
+from latentdepth.models.feedforward import load_imagenet
+from latentdepth.models.source import resolve
+from latentdepth.models.student import Student, StudentFacts, is_student, load_student
+from latentdepth.train.config import TrainConfig
+from latentdepth.train.distill import Distill, Metric
+from latentdepth.train.student_config import TINY_NETWORKS, MetricOptions, StudentConfig
+from latentdepth.train.tiny_networks import channels_last
+
+
+def build_student(config: TrainConfig) -> Distill | Metric:
+    """The task ``distill`` or ``metric`` on its network; random weights come from torch's global generator.
+
+    Raises ValueError for folders that hold no feed-forward network, and weights that don't fit.
+    """
+    new = config.base.kind == "nothing"
+    network = new_network(config.student) if new else load_network(resolve(config.base.model))
+    if config.task == "metric":
+        network = as_metric(network, config.metric)
+    prepared(network, config)
+    if config.task == "metric":
+        return Metric(network, config.metric)
+    folder = config.distill.feature_teacher
+    teacher = None if folder is None else channels_last(load_network(folder))
+    return Distill(network, config.distill, teacher=teacher)
+
+
+def new_network(student: StudentConfig) -> DenseNetwork:
+    """A network whose head, and encoder where no file is named, start at random."""
+    if student.encoder is not None and not student.encoder.exists():
+        raise ValueError(f"student.encoder: {student.encoder} does not exist; leave it out to start at random")
+    if student.network not in TINY_NETWORKS:
+        return new_depth_anything(student.network, encoder=student.encoder)
+    facts = StudentFacts(encoder=student.network, width=student.width, resolution=student.resolution)
+    network = Student(facts)
+    if student.encoder is not None:
+        load_imagenet(network.encoder, student.encoder)
+    return network
+
+
+def load_network(folder: Path) -> DenseNetwork:
+    """The feed-forward network of a folder, in float32. Raises ValueError for any other folder."""
+    if is_student(folder):
+        return load_student(folder)
+    if is_depth_anything(folder):
+        return load_depth_anything(folder)
+    raise ValueError(
+        f"{folder} holds no feed-forward network that can be trained here: wanted is the model of `latentdepth train "
+        "tiny-student`, or a Depth Anything folder of transformers (`latentdepth convert depth-anything` makes one)"
+    )
+
+
+def as_metric(network: DenseNetwork, options: MetricOptions) -> DenseNetwork:
+    """A network in metres whose encoder, or everything, starts as that of ``network``; the rest is random."""
+    metric = network.fresh(options.max_depth_m)
+    kept = "" if options.start == "everything" else network.encoder_prefix
+    metric.load_state_dict({k: v for k, v in network.state_dict().items() if k.startswith(kept)}, strict=False)
+    return metric
+
+
+def prepared(network: nn.Module, config: TrainConfig) -> None:
+    """Memory layout, weights' dtype and recomputation, as the recipe's loop asks; in place."""
+    channels_last(network)
+    if config.loop.weights == "bfloat16":
+        network.to(torch.bfloat16)
+    if config.loop.recompute:
+        if not isinstance(network, DepthAnything):
+            raise ValueError(
+                "loop.recompute is for Depth Anything; the small students need little memory: leave it out"
+            )
+        network.model.gradient_checkpointing_enable()

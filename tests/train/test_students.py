@@ -1,0 +1,206 @@
+"""A recipe's student from its settings or a folder, and whole runs: trained, resumed, exported, made metric."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from latentdepth.config import from_dict
+from latentdepth.core.types import Camera
+from latentdepth.data.sample import Sample
+from latentdepth.data.shards import ShardWriter
+from latentdepth.models.depth_anything import DepthAnything, Form, load_depth_anything, new_depth_anything
+from latentdepth.models.student import Student, StudentFacts, load_student
+from latentdepth.train.checkpoint import checkpoints
+from latentdepth.train.config import TrainConfig
+from latentdepth.train.distill import Distill, Metric
+from latentdepth.train.exporting import export_checkpoint
+from latentdepth.train.runs import build_task, run
+from latentdepth.train.student_config import MetricOptions, StudentConfig
+from latentdepth.train.students import as_metric, build_student, new_network
+
+SIDE = 32
+TINY = Form(16, 4, 2, (1, 2, 3, 4), (4, 8, 12, 16), 8, grid_px=56, head=4)
+
+
+def slope(number: int) -> Sample:
+    """A slope whose brightness is its nearness."""
+    tilt = torch.rand(2, generator=torch.Generator().manual_seed(number)) * 2 - 1
+    y, x = torch.meshgrid(torch.linspace(-1, 1, SIDE), torch.linspace(-1, 1, SIDE), indexing="ij")
+    depth = (3 + tilt[0] * x + tilt[1] * y)[None]
+    camera = Camera.from_fov(60, SIDE, SIDE)
+    return Sample((1 / depth).expand(3, -1, -1).clamp(0, 1), depth, torch.ones_like(depth).bool(), f"s{number}", camera)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards in ``shards``, and photos that a teacher labelled in ``labels``."""
+    home = tmp_path_factory.mktemp("home")
+    with ShardWriter(home / "shards") as writer:
+        for number in range(5):
+            writer.add(f"slope-{number}", slope(number))
+    (home / "labels").mkdir()
+    rows = []
+    for number in (7, 8):
+        sample = slope(number)
+        Image.fromarray((sample.image.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(home / f"{number}.png")
+        counts = (65535 / 5 / sample.depth_m[0]).numpy().astype(np.uint16)
+        Image.fromarray(counts).save(home / f"labels/{number}.png")
+        row = {"rgb": f"../{number}.png", "depth": f"{number}.png", "source": "pseudo_labels", "group": "a"}
+        row |= {
+            "kind": "disparity_relative",
+            "value_per_count": 1 / 65535,
+            "agreement": 0.95,
+            "may_train_shipped": True,
+        }
+        rows.append(json.dumps(row) + "\n")
+    (home / "labels/manifest.jsonl").write_text("".join(rows))
+    return home
+
+
+def recipe(home: Path, **changes: Any) -> TrainConfig:
+    size = {"height": SIDE, "width": SIDE}
+    table: dict[str, Any] = {
+        "task": "distill",
+        "base": {"kind": "nothing", "model": ""},
+        "student": {"network": "lite0", "width": 16, "resolution": SIDE},
+        "data_root": str(home),
+        "data": [
+            {"name": "synthetic", "path": "shards", "hold_out": 1, **size},
+            {"name": "photos", "path": "labels", "format": "manifest", "by_teacher": True, **size},
+        ],
+        "validate": {"every": 2, "frames": 1, "pictures": 1},
+        "loop": {"steps": 4, "batch": 4, "micro_batch": 2, "workers": 0, "save_every": 2, "device": "cpu"},
+        "optim": {"lr": 1e-3, "warmup": 1},
+        "log": {"every": 1, "tensorboard": False},
+    }
+    return from_dict(TrainConfig, table | changes)
+
+
+def test_a_student_is_trained_and_exported(home: Path, tmp_path: Path):
+    config = recipe(home)
+    whole = tmp_path / "whole"
+    assert run(config, whole, quiet=True) is not None
+    lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    assert {line["kind"] for line in lines} == {"train", "validation"}
+    assert all("l1" in line and "gradient" in line for line in lines if line["kind"] == "train")
+    trained = load_student(whole / "model")
+    assert trained.facts == StudentFacts(width=16, resolution=SIDE)
+    start = build_task(config).network.state_dict()
+    assert not torch.equal(start["value.weight"], trained.state_dict()["value.weight"])
+    export_checkpoint(whole, tmp_path / "small")
+    assert (tmp_path / "small/model.safetensors").stat().st_size < 0.6 * (
+        whole / "model/model.safetensors"
+    ).stat().st_size
+    image = torch.rand(1, 3, SIDE, SIDE)
+    with torch.no_grad():
+        wanted, found = trained(image).value, load_student(tmp_path / "small")(image).value
+    torch.testing.assert_close(found, wanted, atol=0.02 * float(wanted.max()), rtol=0)  # float16
+
+
+def test_a_resumed_run_ends_with_the_same_weights(home: Path, tmp_path: Path):
+    config = recipe(home, optim={"lr": 1e-3, "warmup": 1, "schedule": "constant"}, distill={"encoder_rate": 0.1})
+    run(config, tmp_path / "whole", quiet=True)
+    run(replace(config, loop=replace(config.loop, steps=2)), tmp_path / "parts", quiet=True)
+    run(config, tmp_path / "parts", quiet=True)
+    a, b = (checkpoints(tmp_path / name)[-1].tensors("weights") for name in ("whole", "parts"))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_batches_say_what_a_teacher_told(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Both sets come, and only those of the labelled one are marked."""
+    told = []
+    loss = Distill.loss
+
+    def spy(self: Distill, batch: Any, draw: Any) -> Any:
+        told.append(None if batch.by_teacher is None else batch.by_teacher.tolist())
+        return loss(self, batch, draw)
+
+    monkeypatch.setattr(Distill, "loss", spy)
+    run(recipe(home, validate={"held_out": False}), tmp_path, quiet=True)
+    assert len(told) == 8
+    assert {str(row) for row in told} == {"None", "[True, True]"}
+
+
+def test_a_relative_student_becomes_metric(home: Path, tmp_path: Path):
+    torch.manual_seed(3)
+    Student(StudentFacts(width=16, resolution=SIDE)).save(tmp_path / "base")
+    changes: dict[str, Any] = {
+        "task": "metric",
+        "base": {"model": f"dir:{tmp_path / 'base'}"},
+        "student": {},
+        "metric": {"max_depth_m": 20.0},
+        "data": [{"name": "synthetic", "path": "shards", "hold_out": 1, "height": SIDE, "width": SIDE}],
+    }
+    config = recipe(home, **changes)
+    task = build_task(config)
+    assert isinstance(task, Metric)
+    base, own = load_student(tmp_path / "base").state_dict(), task.network.state_dict()
+    assert torch.equal(base["encoder.stem.0.weight"], own["encoder.stem.0.weight"])
+    assert not torch.equal(base["last.1.weight"], own["last.1.weight"])
+    fitted = run(config, tmp_path / "run", quiet=True)
+    assert fitted is not None
+    assert load_student(fitted.model).max_depth_m == 20.0
+
+
+@pytest.mark.parametrize(("start", "kept"), [("encoder", False), ("everything", True)])
+def test_what_a_metric_network_starts_from(start: Any, kept: bool):
+    torch.manual_seed(0)
+    base = new_depth_anything(TINY)
+    torch.manual_seed(1)
+    metric = as_metric(base, MetricOptions(max_depth_m=80.0, start=start))
+    assert metric.max_depth_m == 80.0
+    key = "model.backbone.embeddings.cls_token"
+    assert torch.equal(metric.state_dict()[key], base.state_dict()[key])
+    key = "model.head.conv1.weight"
+    assert torch.equal(metric.state_dict()[key], base.state_dict()[key]) == kept
+
+
+def test_depth_anything_is_trained_from_its_folder(home: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    new_depth_anything(TINY).save(tmp_path / "base")
+    data = [{"name": "synthetic", "path": "shards", "hold_out": 1, "height": 42, "width": 56}]
+    base = {"model": f"dir:{tmp_path / 'base'}"}
+    loop = {"steps": 2, "batch": 2, "micro_batch": 2, "workers": 0, "device": "cpu", "recompute": True}
+    config = recipe(home, base=base, student={}, data=data, loop=loop, distill={"feature_weight": 1.0})
+    fitted = run(config, tmp_path / "run", quiet=True)
+    assert fitted is not None
+    before, after = (load_depth_anything(p).state_dict() for p in (tmp_path / "base", fitted.model))
+    assert not torch.equal(before["model.head.conv3.weight"], after["model.head.conv3.weight"])
+
+
+def test_networks_by_name(tmp_path: Path):
+    with torch.device("meta"):
+        assert isinstance(new_network(StudentConfig("small")), DepthAnything)
+    with pytest.raises(ValueError, match=r"student\.encoder: .* does not exist"):
+        new_network(StudentConfig(encoder=tmp_path / "gone.pth"))
+    wrong = tmp_path / "wrong.pth"
+    wrong.write_bytes(b"x")
+    with pytest.raises(ValueError, match="SHA-256"):
+        new_network(StudentConfig(encoder=wrong))
+
+
+def test_folders_of_other_networks_are_refused(home: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="holds no feed-forward network"):
+        build_student(recipe(home, base={"model": f"dir:{tmp_path}"}, student={}))
+    recomputed = recipe(home, loop={"recompute": True})
+    with pytest.raises(ValueError, match=r"loop\.recompute is for Depth Anything"):
+        build_student(recomputed)
+
+
+def test_views_have_the_sides_that_the_network_needs(home: Path, tmp_path: Path):
+    data = [{"name": "synthetic", "path": "shards", "height": 40, "width": 64}]
+    with pytest.raises(ValueError, match=r"height is 40; .* multiples of 32"):
+        run(recipe(home, data=data), tmp_path, dry=True)
+
+
+def test_weights_in_bfloat16(home: Path):
+    task = build_task(recipe(home, loop={"weights": "bfloat16"}))
+    assert {p.dtype for p in task.network.parameters()} == {torch.bfloat16}
