@@ -29,7 +29,7 @@ SPECTRAL_RGB = (
 """Anchors of ``spectral``, evenly spaced from 0 to 1."""
 
 EMBER_RGB = ((8, 6, 20), (66, 18, 92), (150, 40, 96), (226, 92, 58), (250, 178, 68), (255, 250, 205))
-"""Anchors of ``uncertainty_colours``: dark where the members agree, bright where they don't."""
+"""Anchors of ``ember``: dark where all is well (no error, no disagreement of members), bright where it isn't."""
 
 
 def _ramp(values: Float[Tensor, "n 1 h w"], anchors_rgb: tuple[tuple[int, int, int], ...]) -> Float[Tensor, "n 3 h w"]:
@@ -51,6 +51,11 @@ def spectral(values: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
 def grey(values: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
     """0 is black, 1 is white; values beyond [0, 1] take the end colours."""
     return _ramp(values, ((0, 0, 0), (255, 255, 255)))
+
+
+def ember(values: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """0 is dark, 1 is bright; values beyond [0, 1] take the end colours."""
+    return _ramp(values, EMBER_RGB)
 
 
 def near_to_far(value: Float[Tensor, "n 1 h w"], kind: Kind) -> Float[Tensor, "n 1 h w"]:
@@ -88,7 +93,7 @@ def uncertainty_colours(uncertainty: Float[Tensor, "n 1 h w"]) -> Float[Tensor, 
         finite = image[image.isfinite()]
         top = quantile(finite, 0.95) if len(finite) else 0.0
         scaled.append(image / top if top > 0 else torch.zeros_like(image).where(image.isfinite(), image))
-    return _ramp(torch.stack(scaled), EMBER_RGB)
+    return ember(torch.stack(scaled))
 
 
 def quantile(values: Float[Tensor, " p"], share: float) -> float:

@@ -1,28 +1,31 @@
 """How far a prediction is from the truth: one number per image, from (prediction, truth, valid).
 
-Depth metrics are those of Eigen et al. (2014) and KITTI; boundaries are Depth Pro's (arXiv 2410.02073); point pairs are
-those of DA-2K (arXiv 2406.09414). Metrics neither fit nor crop nor clip to a range: ``align`` and the benchmark's
-protocol do that before. Sums are float64.
+Depth metrics are those of Eigen et al. (2014) and KITTI. Metrics neither fit nor crop nor clip to a range: ``align``
+and the benchmark's protocol do that before. Errors are float32 (float64 where a map is) and their sums float64, so
+figures are good to 1e-6 of themselves, and SILog to 1e-5 where a map is right up to scale. Boundaries are in ``edges``,
+point pairs in ``ordinal``, point clouds in ``clouds``, uncertainty in ``sparsification``.
 
 A pixel counts where ``valid`` is true and the truth is finite and positive. An image in which none counts scores NaN,
 never 0, so a mean over images has to decide what to do with it. A NaN prediction at a pixel that counts makes errors
-NaN and is outside every delta. Logarithms, ratios and inverses take predictions below 1e-6 as 1e-6.
+NaN and is outside every delta. Logarithms, ratios and inverses take predictions below 1e-6 as 1e-6. No gradients flow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+import math
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from latentdepth.core.pixels import Piece, Pixels, check_one_size
 from latentdepth.core.precision import in_float64
 
-_LEAST = 1e-6
+LEAST = 1e-6
+"""What ratios, logarithms and inverses take smaller predictions as."""
+_FAR = 8.0
 _NORMAL_SHARES_DEG = (5.0, 7.5, 11.25, 22.5, 30.0)
+_DELTAS = {"delta05": 1.25**0.5, "delta1": 1.25, "delta2": 1.25**2, "delta3": 1.25**3}
 
 Maps = Float[Tensor, "n 1 h w"]
 Mask = Bool[Tensor, "n 1 h w"]
@@ -32,50 +35,57 @@ PerImage = Float[Tensor, " n"]
 
 def abs_rel(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
     """Mean of |p - g| / g."""
-    return _Pixels.of(prediction, truth, valid).abs_rel
+    return depth_metrics(prediction, truth, valid)["abs_rel"]
 
 
 def sq_rel(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
     """Mean of (p - g)^2 / g, in the truth's unit."""
-    return _Pixels.of(prediction, truth, valid).sq_rel
+    return depth_metrics(prediction, truth, valid)["sq_rel"]
+
+
+def mae(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
+    """Mean of |p - g|, in the truth's unit."""
+    return depth_metrics(prediction, truth, valid)["mae"]
 
 
 def rmse(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
     """Root of the mean of (p - g)^2, in the truth's unit."""
-    return _Pixels.of(prediction, truth, valid).rmse
+    return depth_metrics(prediction, truth, valid)["rmse"]
 
 
 def rmse_log(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
     """Root of the mean of (ln p - ln g)^2."""
-    return _Pixels.of(prediction, truth, valid).rmse_log
+    return depth_metrics(prediction, truth, valid)["rmse_log"]
 
 
 def log10(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
     """Mean of |log10 p - log10 g|."""
-    return _Pixels.of(prediction, truth, valid).log10
+    return depth_metrics(prediction, truth, valid)["log10"]
 
 
 def si_log(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
     """100 times the standard deviation of ln p - ln g: KITTI's scale-invariant error."""
-    return _Pixels.of(prediction, truth, valid).si_log
+    return depth_metrics(prediction, truth, valid)["si_log"]
+
+
+def i_mae(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
+    """Mean of |1/p - 1/g|, in 1 / the truth's unit (KITTI's tables give 1/km)."""
+    return depth_metrics(prediction, truth, valid)["i_mae"]
 
 
 def i_rmse(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
     """Root of the mean of (1/p - 1/g)^2, in 1 / the truth's unit (KITTI's tables give 1/km)."""
-    return _Pixels.of(prediction, truth, valid).i_rmse
+    return depth_metrics(prediction, truth, valid)["i_rmse"]
 
 
 def delta(prediction: Maps, truth: Maps, valid: Mask, threshold: float = 1.25) -> PerImage:
     """Share of pixels with max(p / g, g / p) < ``threshold``; delta2 and delta3 are 1.25**2 and 1.25**3."""
-    return _Pixels.of(prediction, truth, valid).delta(threshold)
+    return _measure(prediction, truth, valid, {"delta": threshold})["delta"]
 
 
 def depth_metrics(prediction: Maps, truth: Maps, valid: Mask) -> dict[str, PerImage]:
-    """All of the above, logarithms taken once; delta1, delta2, delta3 under those names."""
-    pixels = _Pixels.of(prediction, truth, valid)
-    names = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "si_log", "i_rmse")
-    errors = {name: getattr(pixels, name) for name in names}
-    return errors | {f"delta{k}": pixels.delta(1.25**k) for k in (1, 2, 3)}
+    """All of the above in one pass over the pixels; delta05 (1.25**0.5), delta1, delta2, delta3 under those names."""
+    return _measure(prediction, truth, valid, _DELTAS)
 
 
 def angular_error(prediction: Normals, truth: Normals, valid: Mask) -> PerImage:
@@ -93,126 +103,67 @@ def normals_metrics(prediction: Normals, truth: Normals, valid: Mask) -> dict[st
     return {"mean": _masked_mean(angle, counts), "median": medians} | shares
 
 
-def ordinal_accuracy(
-    prediction: Float[Tensor, "1 h w"],
-    nearer_px: Float[Tensor, "p 2"],
-    farther_px: Float[Tensor, "p 2"],
-    *,
-    near_is: Literal["low", "high"],
-) -> Float[Tensor, ""]:
-    """Share of point pairs whose nearer point the prediction puts nearer; a tie is a miss. NaN without pairs.
-
-    Points are (x, y) in pixels of the prediction and read the pixel they lie in. (DA-2K's file has rows first.)
-    """
-    if near_is not in ("low", "high"):
-        raise ValueError(f'near_is is {near_is!r}; allowed are "low" (depth) and "high" (disparity)')
-    h, w = prediction.shape[-2:]
-    values = []
-    for points in (nearer_px, farther_px):
-        column, row = points.floor().long().unbind(1)
-        if bool(((column < 0) | (column >= w) | (row < 0) | (row >= h)).any()):
-            raise ValueError(f"a point lies outside the {w} x {h} prediction; give (x, y) in its pixels")
-        values.append(prediction[0, row, column])
-    right = values[0] < values[1] if near_is == "low" else values[0] > values[1]
-    return in_float64(right).mean()
+def _measure(prediction: Tensor, truth: Tensor, valid: Tensor, thresholds: dict[str, float]) -> dict[str, Tensor]:
+    check_one_size(prediction, truth, valid)
+    images = [_measure_image(*image, thresholds) for image in zip(prediction, truth, valid, strict=True)]
+    names = (*_ERRORS, *thresholds)
+    table = torch.tensor(images, dtype=torch.float64, device=in_float64(truth[:0]).device).view(-1, len(names))
+    return dict(zip(names, table.unbind(1), strict=True))
 
 
-def boundary_f1(prediction: Maps, truth: Maps, valid: Mask) -> PerImage:
-    """Agreement on occlusion boundaries, 0 to 1: Depth Pro's F1 over depth ratios 1.05 to 1.25.
-
-    A boundary is a neighbour (of four) nearer by more than the ratio. Precision and recall are averaged over the four
-    directions; F1 is averaged over ten ratios t with weight t. NaN where the truth has no boundary at the least ratio.
-    """
-    pixels = _Pixels.of(prediction, truth, valid)
-    shape = truth.shape
-    predicted, true = pixels.positive.view(shape), pixels.truth.view(shape)
-    counts = pixels.counts.view(shape)
-    ratios = torch.linspace(1.05, 1.25, 10, dtype=torch.float64).tolist()
-    scores, has_boundary = [], torch.zeros_like(counts[:, 0, 0, 0])
-    for ratio in ratios:
-        precision, recall = [], []
-        for axis in (-1, -2):
-            size = shape[axis] - 1
-            both = counts.narrow(axis, 0, size) & counts.narrow(axis, 1, size)
-            for here, there in ((0, 1), (1, 0)):
-                found, real = (
-                    (both & (z.narrow(axis, here, size) > ratio * z.narrow(axis, there, size))).flatten(1)
-                    for z in (predicted, true)
-                )
-                hits = (found & real).sum(1).double()
-                precision.append(hits / found.sum(1).clamp_min(1))
-                recall.append(hits / real.sum(1).clamp_min(1))
-                has_boundary = has_boundary | real.any(1)
-        p, r = torch.stack(precision).mean(0), torch.stack(recall).mean(0)
-        scores.append(2 * p * r / (p + r).clamp_min(1e-300))
-    weight = torch.tensor(ratios, dtype=torch.float64)
-    score = (torch.stack(scores) * (weight / weight.sum())[:, None].to(scores[0])).sum(0)
-    return torch.where(has_boundary, score, torch.nan)
+_ERRORS = ("abs_rel", "sq_rel", "mae", "rmse", "rmse_log", "log10", "si_log", "i_mae", "i_rmse")
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """Prediction and truth as rows of pixels in float64, 1 where a pixel doesn't count, and what is shared."""
+def _measure_image(prediction: Tensor, truth: Tensor, valid: Tensor, thresholds: dict[str, float]) -> list[float]:
+    """The errors in the order of ``_ERRORS``, then a share for each threshold."""
+    pixels = Pixels(prediction, truth, valid, positive_truth=True, finite_prediction=False)
+    if pixels.first() is None:
+        return [math.nan] * (len(_ERRORS) + len(thresholds))
+    table = pixels.table(lambda piece: _sums(piece, list(thresholds.values())))
+    numbers, total = table[:, 0], float(table[:, 0].sum())
+    part, off, log, inverse, sq_rel, *squares, within, drift = (table[:, 1:11].sum(0) / total).tolist()
+    # The spread within pieces and that of their means: from the mean of squares, a map that is right up to scale would
+    # lose its digits.
+    between = (numbers * (table[:, 10] / numbers - drift).square()).sum()
+    si_log = 100 * math.sqrt(within + float(between) / total)
+    shares = (table[:, 11:].sum(0) / total).tolist()
+    roots = [math.sqrt(value) for value in squares]
+    return [part, sq_rel, off, roots[0], roots[1], log / math.log(10), si_log, inverse, roots[2], *shares]
 
-    prediction: Tensor
-    truth: Tensor
-    counts: Tensor
 
-    @classmethod
-    def of(cls, prediction: Tensor, truth: Tensor, valid: Tensor) -> _Pixels:
-        _check_shapes(prediction, truth, valid)
-        p, g = in_float64(prediction).flatten(1), in_float64(truth).flatten(1)
-        counts = valid.flatten(1).to(g.device) & g.isfinite() & (g > 0)
-        return cls(torch.where(counts, p, 1.0), torch.where(counts, g, 1.0), counts)
+def _errors(piece: Piece) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """p - g, (p - g) / g, ln(p / g), 1/g - 1/p and max(p / g, g / p) - 1 of every pixel; 0 where one doesn't count."""
+    p, g = piece.prediction, piece.truth
+    off = p - g
+    part = off / g
+    p = p.clamp_min(LEAST)
+    # From the difference, which is exact where p and g are near: no digits are lost where a map is good.
+    gap, both = p - g, p + g
+    beyond = gap.abs().div_(torch.minimum(p, g))
+    log = _log_ratio(gap, both, beyond)
+    return off, part, log, gap.div_(p.mul_(g)), beyond
 
-    def mean(self, values: Tensor) -> Tensor:
-        return _masked_mean(values, self.counts)
 
-    @cached_property
-    def positive(self) -> Tensor:
-        return self.prediction.clamp_min(_LEAST)
-
-    @cached_property
-    def log_error(self) -> Tensor:
-        return self.positive.log() - self.truth.log()
-
-    @property
-    def abs_rel(self) -> Tensor:
-        return self.mean((self.prediction - self.truth).abs() / self.truth)
-
-    @property
-    def sq_rel(self) -> Tensor:
-        return self.mean((self.prediction - self.truth).square() / self.truth)
-
-    @property
-    def rmse(self) -> Tensor:
-        return self.mean((self.prediction - self.truth).square()).sqrt()
-
-    @property
-    def rmse_log(self) -> Tensor:
-        return self.mean(self.log_error.square()).sqrt()
-
-    @property
-    def log10(self) -> Tensor:
-        return self.mean(self.log_error.abs()) / torch.log(self.truth.new_tensor(10.0))
-
-    @property
-    def si_log(self) -> Tensor:
-        # From the deviations: the difference of two large means would lose the digits of a nearly perfect map.
-        return 100 * self.mean((self.log_error - self.mean(self.log_error)[:, None]).square()).sqrt()
-
-    @property
-    def i_rmse(self) -> Tensor:
-        return self.mean((1 / self.positive - 1 / self.truth).square()).sqrt()
-
-    def delta(self, threshold: float) -> Tensor:
-        within = torch.maximum(self.positive / self.truth, self.truth / self.positive) < threshold
-        return self.mean(within.double())
+def _sums(piece: Piece, limits: list[float]) -> Tensor:
+    """One piece: pixels that count; sums of errors, squares, spread and logarithms; pixels within each limit."""
+    off, part, log, inverse, beyond = _errors(piece)
+    spread = (log - log.sum() / piece.number).mul_(piece.counts)
+    absolute = [values.abs() for values in (part, off, log, inverse)]
+    squares = [part.mul_(off), off.square(), log.square(), inverse.square_(), spread.square_()]
+    # Float32 adds up a few neighbours, float64 the rest: over thousands of equal errors float32 rounds one way.
+    few = math.gcd(len(off), 256)
+    totals = torch.stack([values.view(-1, few).sum(1) for values in (*absolute, *squares, log)])
+    within = torch.empty_like(beyond)
+    # Pixels that don't count are off by nothing, which is within every limit above 1.
+    aside = len(off) - piece.number
+    shares = [torch.lt(beyond, limit - 1, out=within).sum() - (aside if limit > 1 else 0) for limit in limits]
+    number = totals.new_tensor([piece.number], dtype=torch.float64)
+    return torch.cat((number, totals.sum(1, dtype=torch.float64), torch.stack(shares).double()))
 
 
 def _angles_deg(prediction: Tensor, truth: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Angle at every pixel [n p] and whether it counts."""
-    _check_shapes(prediction[:, :1], truth[:, :1], valid)
+    check_one_size(prediction[:, :1], truth[:, :1], valid)
     p, g = in_float64(prediction).flatten(2), in_float64(truth).flatten(2)
     counts = valid.flatten(1).to(g.device) & g.isfinite().all(1) & (g.abs().amax(1) > 0)
     # atan2 keeps its digits near 0 and 180 degrees, where acos of a cosine does not.
@@ -225,9 +176,13 @@ def _masked_mean(values: Tensor, counts: Tensor) -> Tensor:
     return torch.where(counts, values, 0.0).sum(1) / counts.sum(1)
 
 
-def _check_shapes(prediction: Tensor, truth: Tensor, valid: Tensor) -> None:
-    if not prediction.shape == truth.shape == valid.shape:
-        raise ValueError(
-            f"prediction, truth and valid are {tuple(prediction.shape)}, {tuple(truth.shape)} and "
-            f"{tuple(valid.shape)}; allowed is one size: resize the prediction to the truth"
-        )
+def _log_ratio(gap: Tensor, both: Tensor, beyond: Tensor) -> Tensor:
+    """ln(p / g) from p - g, p + g and max(p / g, g / p) - 1.
+
+    2 atanh((p - g) / (p + g)) loses digits where one is many times the other; there, and only there, it is log1p,
+    which torch spreads over threads even where that costs more than it gains.
+    """
+    log = gap.div(both).atanh_().mul_(2)
+    if float(beyond.amax()) > _FAR:
+        log = torch.where(beyond > _FAR, torch.copysign(beyond.log1p(), gap), log)
+    return log
