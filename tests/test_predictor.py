@@ -173,6 +173,7 @@ def test_the_folder_says_which_network_it_holds(tmp_path: Path, tiny_folder: Pat
     theirs = load(f"diffusers:{tiny_folder}", device="cpu", dtype="float32")
     assert isinstance(theirs, MarigoldPipelinePredictor)
     assert "diffusers" in theirs.name
-    assert load(f"diffusers:dir:{tiny_folder}", device="cpu", dtype="float32").describe()["predicts"] == (
-        theirs.describe()["predicts"]
+    assert (
+        load(f"diffusers:dir:{tiny_folder}", device="cpu", dtype="float32").describe()["predicts"]
+        == (theirs.describe()["predicts"])
     )

@@ -14,7 +14,19 @@ from typing import Annotated, Any, Union
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 
-from latentdepth.verbs import about, demo, export_checkpoint, predict, prepare, synth, train, view
+from latentdepth.verbs import (
+    ablate,
+    about,
+    convert,
+    demo,
+    evaluate,
+    export_checkpoint,
+    predict,
+    prepare,
+    synth,
+    train,
+    view,
+)
 
 _SUMMARY = "Depth and surface normals of photographs, by latent diffusion."
 _Verb = Union[  # noqa: UP007  (evaluated when the module is read)
@@ -27,6 +39,9 @@ _Verb = Union[  # noqa: UP007  (evaluated when the module is read)
     Annotated[prepare.Prepare, subcommand("prepare")],
     Annotated[train.Train, subcommand("train")],
     Annotated[export_checkpoint.ExportCheckpoint, subcommand("export-checkpoint")],
+    Annotated[evaluate.Evaluate, subcommand("evaluate")],
+    Annotated[ablate.Ablate, subcommand("ablate")],
+    Annotated[convert.Convert, subcommand("convert")],
 ]
 _RUN: Mapping[type, Callable[[Any], int]] = {
     predict.Predict: predict.run,
@@ -38,6 +53,9 @@ _RUN: Mapping[type, Callable[[Any], int]] = {
     prepare.Prepare: prepare.run,
     train.Train: train.run,
     export_checkpoint.ExportCheckpoint: export_checkpoint.run,
+    evaluate.Evaluate: evaluate.run,
+    ablate.Ablate: ablate.run,
+    convert.Convert: convert.run,
 }
 
 

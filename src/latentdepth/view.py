@@ -1,6 +1,6 @@
 """Still pictures of a result: a plot with a colour bar, and the relief seen from the side.
 
-The only importer of Matplotlib (the ``view`` extra).
+Needs Matplotlib (the ``view`` extra).
 """
 
 from __future__ import annotations

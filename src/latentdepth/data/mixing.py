@@ -228,8 +228,8 @@ def _check_portions(portions: Sequence[Portion]) -> None:
             if pixels < SIZE_STEP or (pixels % SIZE_STEP and pixels % PATCH):
                 near = max(SIZE_STEP, round(pixels / SIZE_STEP) * SIZE_STEP)
                 raise ValueError(
-                    f"data set {name} has {what} {pixels} pixels; allowed are multiples of {SIZE_STEP}, such as {near}, "
-                    f"or of {PATCH} for networks on patches"
+                    f"data set {name} has {what} {pixels} pixels; allowed are multiples of {SIZE_STEP}, such as "
+                    f"{near}, or of {PATCH} for networks on patches"
                 )
     if sum(p.weight for p in portions) <= 0:
         raise ValueError(f"the weights of {', '.join(names)} are all 0; give at least one of them more")

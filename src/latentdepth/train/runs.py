@@ -19,9 +19,10 @@ from latentdepth.data.folders import FolderFrames
 from latentdepth.data.frames import Frames
 from latentdepth.data.hypersim import HypersimFrames
 from latentdepth.data.interiorverse import InteriorVerseFrames
+from latentdepth.data.labels import LabelFrames, is_labelled
 from latentdepth.data.loader import stream
 from latentdepth.data.mixing import MixedBatches, Portion
-from latentdepth.data.options import Target
+from latentdepth.data.options import LabelChoice, Target
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardFrames
 from latentdepth.data.training import PairFrames, PhotoFrames, log_coded_pairs, manifest_pairs
@@ -135,16 +136,15 @@ def open_frames(data: DataConfig, root: Path) -> Frames:
             f"data {data.name}: {path} does not exist; give the folder with --data-root, or change path in the recipe"
         )
     if data.format == "shards":
-        return ShardFrames(path, name=data.name)
+        frames = ShardFrames(path, name=data.name)
+        return LabelFrames(frames, data.labels) if data.labels != LabelChoice() or is_labelled(frames) else frames
     if data.format == "photos":
         return PhotoFrames(path, name=data.name)
     if data.format == "log_coded":
         return PairFrames(log_coded_pairs(path), folder=path, name=data.name)
     if data.format == "manifest":
         chosen = data.manifest
-        pairs = manifest_pairs(
-            path, sources=chosen.sources, shipped_only=chosen.shipped_only, min_agreement=chosen.min_agreement
-        )
+        pairs = manifest_pairs(path, sources=chosen.sources, shipped_only=chosen.shipped_only)
         return PairFrames(pairs, folder=path, name=data.name)
     if data.format == "folder":
         return FolderFrames(path, name=data.name, split=listed)
@@ -194,6 +194,9 @@ def run(
         for data, (train, _) in zip(config.data, parts, strict=True)
     ]
     target = dataclasses.replace(config.target, kind=config.target.kind or task.kind)
+    for data, frames in zip(config.data, opened, strict=True):
+        if isinstance(frames, LabelFrames):
+            frames.check_target(data.target or target.kind or "depth")
     loop = config.loop
     batches = MixedBatches(portions, batch=loop.micro_batch, seed=loop.seed, target=target, skip_bad=config.skip_bad)
     _check_sides(config, task)
@@ -273,9 +276,7 @@ def _check_sides(config: TrainConfig, task: RecipeTask) -> None:
     for data in config.data:
         for key, pixels in (("height", data.height), ("width", data.width)):
             if pixels % step:
-                raise ValueError(
-                    f"data {data.name}: {key} is {pixels}; this model's network needs multiples of {step}"
-                )
+                raise ValueError(f"data {data.name}: {key} is {pixels}; this model's network needs multiples of {step}")
             if pixels < least:
                 raise ValueError(
                     f"data {data.name}: {key} is {pixels}; this model's network needs at least {least} pixels"
