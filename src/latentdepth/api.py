@@ -64,4 +64,4 @@ def predict(
     photo = read(source)
     predictor = load(model) if isinstance(model, str) else model
     prediction = predictor(photo.pixels, options or PredictOptions())
-    return Result(photo, replace(prediction, camera=photo.camera))
+    return Result(photo, replace(prediction, camera=photo.camera or prediction.camera))

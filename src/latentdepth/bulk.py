@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from latentdepth.adaptive import shortfall
 from latentdepth.core.types import Camera, Invariance, Quantity
 from latentdepth.export import DEFAULT_RELIEF, FORMATS, ExportError, finished, sidecar, write
 from latentdepth.images import MAX_PIXELS, ImageError, Photo, read
@@ -169,7 +170,10 @@ def _one(
         if run.saving.fov_deg is not None:
             height, width = photo.pixels.shape[-2:]
             photo = replace(photo, camera=Camera.from_fov(run.saving.fov_deg, width, height))
-        prediction = replace(prediction, camera=photo.camera)
+        # a few networks say the camera themselves; what the photo's file says goes before
+        prediction = replace(prediction, camera=photo.camera or prediction.camera)
+        if missed := shortfall(prediction.made_with):
+            photo = replace(photo, notes=(*photo.notes, missed))
     except ImageError as error:
         run.settle()  # keeps the lines in the order of the photos
         run.note(path, "failed", str(error).removeprefix(f"{path}: "))

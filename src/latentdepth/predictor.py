@@ -11,16 +11,18 @@ Paper: Marigold (arXiv 2312.02145), figure 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from latentdepth.adaptive import account, answers
+from latentdepth.auto import Auto, Settings, asked, read_settings
 from latentdepth.core import samplers
+from latentdepth.core.complexity import complexity
 from latentdepth.core.modality import Modality, depth_like, fit_size, normals, pad, resize, to_float
 from latentdepth.core.noise import generator, member_noise
 from latentdepth.core.types import Prediction, Quantity
@@ -28,8 +30,10 @@ from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.others.load import is_other, load_other
 from latentdepth.models.source import SCHEMES, resolve
 from latentdepth.models.student import is_student
-from latentdepth.models.student_predictor import load_student_predictor
+from latentdepth.models.student_predictor import StudentPredictor, load_student_predictor
+from latentdepth.models.teacher import is_teacher, load_teacher_network
 from latentdepth.options import DEFAULT_MODEL, Device, Dtype, PredictOptions, SamplerName
+from latentdepth.stages import Sampler, Stages
 
 _BYTES_PER_PIXEL = 3500  # a full-size VAE decoder in bfloat16: 768 x 576 peaks 1.5 GB above the weights
 _EFFORT_BEST = {"steps": 4, "members": 10}
@@ -72,13 +76,16 @@ class Plan:
     seed: int
     match_input: bool
     batch: int | None
+    auto: Auto | None = None
+    """What is left to each photo; ``steps`` and ``members`` are then the most it may take."""
 
 
 class DiffusionPredictor:
     """A latent diffusion model as a ``Predictor``. Results depend on (image, options) alone, never on batching."""
 
-    def __init__(self, model: DiffusionModel, name: str) -> None:
+    def __init__(self, model: DiffusionModel, name: str, adaptive: Settings | None = None) -> None:
         self.model, self.name = model, name
+        self.adaptive = adaptive or Settings()
         facts = model.facts
         if facts.modality == "normals":
             self.modality = normals()
@@ -108,13 +115,15 @@ class DiffusionPredictor:
 
     def plan(self, options: PredictOptions) -> Plan:
         """Fill in what was left open. Raises ValueError for values out of range."""
-        facts = self.model.facts
+        facts, auto = self.model.facts, asked(options, self.adaptive)
+        limits = {"steps": self.adaptive.most_steps, "members": self.adaptive.most_members}
         effort = {"fast": {"steps": 1}, "best": _EFFORT_BEST}.get(options.effort or "normal", {})
         fixed = {"steps": 1} if facts.sampler == "one_step" else {}
         found = {"steps": facts.steps, "members": 1, "resolution": facts.resolution, **effort, **fixed}
         for key in found:
-            asked = getattr(options, key)
-            found[key] = found[key] if asked is None else asked
+            given = getattr(options, key)
+            if given is not None:
+                found[key] = limits[key] if given == "auto" else given
             least = 0 if key == "resolution" else 1
             if found[key] < least:
                 raise ValueError(f"{key} is {found[key]}; allowed is {least} or more")
@@ -127,9 +136,25 @@ class DiffusionPredictor:
             raise ValueError(
                 f"sampler is {sampler}; this model takes the image itself as its input and allows one_step"
             )
-        return Plan(**found, sampler=sampler, seed=options.seed, match_input=options.match_input, batch=options.batch)
+        if auto is not None:
+            self._check_auto(auto, sampler)
+        return Plan(
+            **found,
+            sampler=sampler,
+            seed=options.seed,
+            match_input=options.match_input,
+            batch=options.batch,
+            auto=auto,
+        )
 
-    def sampler(self, plan: Plan, members: list[int]) -> Callable[[samplers.Denoise, Tensor], Tensor]:
+    def _check_auto(self, auto: Auto, sampler: SamplerName) -> None:
+        facts = self.model.facts
+        if auto.steps is not None and sampler != "ddim":
+            raise ValueError(f"steps is auto and sampler is {sampler}; steps are chosen for the ddim sampler only")
+        if auto.members and (facts.start == "zeros" or facts.image_enters == "as_latent"):
+            raise ValueError("members is auto; this model draws no noise, so that all its members are the same one")
+
+    def sampler(self, plan: Plan, members: list[int]) -> Sampler:
         """Stage 4 as a function of (denoise, start noise)."""
         schedule = self.model.schedule
         if plan.sampler == "one_step":
@@ -154,26 +179,41 @@ class DiffusionPredictor:
             return torch.zeros((len(members), *shape), device=self.model.device)
         return member_noise(plan.seed, members, shape).to(self.model.device)
 
+    def stages(
+        self, images: Float[Tensor, "n 3 h w"], plan: Plan, noise: Float[Tensor, "e c hl wl"] | None = None
+    ) -> Stages:
+        """Stages 1 and 2, done, and 3 to 6 for whoever decides on steps and members. ``noise`` replaces stage 3."""
+        height, width = fit_size(images.shape[-2], images.shape[-1], plan.resolution)
+        fitted = resize(images * 2 - 1, (height, width))  # 1
+        padded = pad(fitted, self.model.stride)
+        batch = plan.batch or _members_at_once(self.model, padded.shape[-2] * padded.shape[-1])
+        image_latent = torch.cat([self.model.encode(part) for part in padded.split(batch)])  # 2: once, for all members
+        shape = (image_latent.shape[1], image_latent.shape[2], image_latent.shape[3])
+
+        def start(members: list[int]) -> Float[Tensor, "e c hl wl"]:
+            return self.start(plan, members, shape) if noise is None else noise[members].to(self.model.device)  # 3
+
+        def denoise(
+            x: Float[Tensor, "a c hl wl"], t: Int[Tensor, " a"], rows: Int[Tensor, " a"]
+        ) -> Float[Tensor, "a c hl wl"]:
+            return self.model.x0(x, t, image_latent[rows.to(image_latent.device)])
+
+        def sampler(steps: int, members: list[int]) -> Sampler:
+            return self.sampler(replace(plan, steps=steps), members)  # 4
+
+        def values(latent: Float[Tensor, "a c hl wl"]) -> Float[Tensor, "a cv h w"]:
+            picture = self.model.decode(latent)[..., :height, :width]  # 5, 6
+            return self.modality.from_decoded(picture).float().cpu()
+
+        merge = self.modality.merge
+        return Stages(len(images), self.model.schedule, start, denoise, sampler, values, merge, batch)
+
     @torch.inference_mode()
     def members(
         self, image: Float[Tensor, "1 3 h w"], plan: Plan, noise: Float[Tensor, "e c hl wl"] | None = None
     ) -> Float[Tensor, "1 e cv hp wp"]:
         """Stages 1 to 6 for one image: every member's value at processing size. ``noise`` replaces stage 3."""
-        height, width = fit_size(image.shape[-2], image.shape[-1], plan.resolution)
-        fitted = resize(image * 2 - 1, (height, width))  # 1
-        padded = pad(fitted, self.model.stride)
-        image_latent = self.model.encode(padded)  # 2: once, for all members
-        decoded = []
-        batch = plan.batch or _members_at_once(self.model, padded.shape[-2] * padded.shape[-1])
-        for first in range(0, plan.members, batch):
-            wanted = list(range(first, min(first + batch, plan.members)))
-            shape = (image_latent.shape[1], image_latent.shape[2], image_latent.shape[3])
-            start = self.start(plan, wanted, shape) if noise is None else noise[wanted].to(self.model.device)  # 3
-            condition = image_latent.expand(len(wanted), -1, -1, -1)
-            latent = self.sampler(plan, wanted)(partial(_x0, self.model, condition), start)  # 4
-            picture = self.model.decode(latent)[..., :height, :width]  # 5, 6
-            decoded.append(self.modality.from_decoded(picture).float().cpu())
-        return torch.cat(decoded)[None]
+        return self.stages(image, plan, noise).draw(0, range(plan.members), plan.steps)
 
     @torch.inference_mode()
     def __call__(
@@ -186,14 +226,20 @@ class DiffusionPredictor:
         """Predict for ``images`` in [0, 1], all of one size; see the stages above. ``noise``: start of every member."""
         plan = self.plan(options or PredictOptions())
         images = to_float(images)
-        values, uncertainties = [], []
-        for image in images.split(1):
-            members = self.members(image, plan, noise)
+        values, uncertainties, spent = [], [], []
+        found = None
+        if plan.auto is not None:
+            measured = complexity(images) if plan.auto.steps == "rule" else None
+            stages = self.stages(images, plan, noise)
+            found = answers(stages, plan.auto, steps=plan.steps, members=plan.members, measured=measured)
+            spent = [one.spent for one in found]
+        for index, image in enumerate(images.split(1)):
+            members = self.members(image, plan, noise) if found is None else found[index].members
             if not bool(torch.isfinite(members).all()):
                 raise ValueError(
                     f"{self.name} gave NaN or infinity in {self.model.dtype}; try --dtype float32 (or bfloat16)"
                 )
-            value, uncertainty = self.modality.merge(members) if plan.members > 1 else (members[:, 0], None)  # 7
+            value, uncertainty = self.modality.merge(members) if members.shape[1] > 1 else (members[:, 0], None)  # 7
             size = (image.shape[-2], image.shape[-1])
             if plan.match_input:  # 8
                 # no antialias: diffusers resizes back without, and results have to agree where images shrink too
@@ -213,7 +259,8 @@ class DiffusionPredictor:
                 "sampler": plan.sampler,
                 "seed": plan.seed,
                 "dtype": str(self.model.dtype).removeprefix("torch."),
-            },
+            }
+            | ({} if plan.auto is None else account(spent, plan.auto)),
         )
 
 
@@ -221,10 +268,6 @@ def _one_step(
     denoise: samplers.Denoise, noise: Tensor, *, schedule: samplers.Schedule, timestep: int | None
 ) -> Float[Tensor, "n c hl wl"]:
     return samplers.one_step(denoise, noise, schedule, timestep=timestep)
-
-
-def _x0(model: DiffusionModel, condition: Tensor, x: Tensor, t: Tensor) -> Float[Tensor, "n c hl wl"]:
-    return model.x0(x, t, condition)
 
 
 def _members_at_once(model: DiffusionModel, pixels: int) -> int:
@@ -285,6 +328,8 @@ def load(name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "
     folder = resolve(name)
     if is_student(folder):
         return load_student_predictor(folder, device=where, dtype=precision, name=name)
+    if is_teacher(folder):
+        return StudentPredictor(load_teacher_network(folder).to(where, precision), name)
     if is_other(folder):
         return load_other(folder, device=where, dtype=precision, name=name)
-    return DiffusionPredictor(load_diffusion(folder, device=where, dtype=precision), name)
+    return DiffusionPredictor(load_diffusion(folder, device=where, dtype=precision), name, read_settings(folder))

@@ -30,12 +30,21 @@ def ddim(
     timesteps = schedule.timesteps(steps)
     for i, timestep in enumerate(timesteps):
         t = torch.full((x.shape[0],), timestep, device=x.device)
-        x0 = denoise(x, t)
-        signal, sigma = schedule.levels(t, x)
-        eps = (x - signal * x0) / sigma
-        after = schedule.after(timesteps, i)
-        x = after**0.5 * x0 + (1 - after) ** 0.5 * eps
+        x = ddim_step(x, denoise(x, t), t, schedule, schedule.after(timesteps, i))
     return x
+
+
+def ddim_step(
+    x: Float[Tensor, "n c hl wl"],
+    x0: Float[Tensor, "n c hl wl"],
+    t: Int[Tensor, " n"],
+    schedule: Schedule,
+    after: float,
+) -> Float[Tensor, "n c hl wl"]:
+    """``x`` at ``t`` moved to the signal level ``after``, keeping the noise that it holds if ``x0`` is clean."""
+    signal, sigma = schedule.levels(t, x)
+    eps = (x - signal * x0) / sigma
+    return after**0.5 * x0 + (1 - after) ** 0.5 * eps
 
 
 def lcm_timesteps(schedule: Schedule, steps: int) -> list[int]:

@@ -61,7 +61,7 @@ class MarigoldPipelinePredictor:
         steps = self._setting("steps", options, self.pipeline.default_denoising_steps)
         resolution = self._setting("resolution", options, self.pipeline.default_processing_resolution)
         _refuse(options)
-        members = options.members or 1
+        members = self._setting("members", options, 1)
         values, uncertainties = [], []
         for image in to_float(images).split(1):
             found = self.pipeline(
@@ -147,7 +147,9 @@ def _refuse(options: PredictOptions) -> None:
         raise ValueError(f"effort is {options.effort}; diffusers' pipelines have no such dial: give steps and members")
     for key, least in (("steps", 1), ("members", 1), ("resolution", 0), ("batch", 1)):
         asked = getattr(options, key)
+        if asked == "auto":
+            raise ValueError(f"{key} is auto; diffusers' pipelines take a number: give one, or leave it out")
         if asked is not None and asked < least:
             raise ValueError(f"{key} is {asked}; allowed is {least} or more")
-    if (options.members or 1) > 1 and importlib.util.find_spec("scipy") is None:
+    if options.members not in (None, 1) and importlib.util.find_spec("scipy") is None:
         raise ValueError(f"members is {options.members}; diffusers merges members with scipy: pip install scipy")
