@@ -17,6 +17,8 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, subcommand
 from latentdepth.verbs import (
     ablate,
     about,
+    calibrate,
+    card,
     convert,
     demo,
     evaluate,
@@ -41,6 +43,8 @@ _Verb = Union[  # noqa: UP007  (evaluated when the module is read)
     Annotated[export_checkpoint.ExportCheckpoint, subcommand("export-checkpoint")],
     Annotated[evaluate.Evaluate, subcommand("evaluate")],
     Annotated[ablate.Ablate, subcommand("ablate")],
+    Annotated[calibrate.Calibrate, subcommand("calibrate")],
+    Annotated[card.Card, subcommand("card")],
     Annotated[convert.Convert, subcommand("convert")],
 ]
 _RUN: Mapping[type, Callable[[Any], int]] = {
@@ -55,6 +59,8 @@ _RUN: Mapping[type, Callable[[Any], int]] = {
     export_checkpoint.ExportCheckpoint: export_checkpoint.run,
     evaluate.Evaluate: evaluate.run,
     ablate.Ablate: ablate.run,
+    calibrate.Calibrate: calibrate.run,
+    card.Card: card.run,
     convert.Convert: convert.run,
 }
 

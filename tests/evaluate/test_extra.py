@@ -11,7 +11,7 @@ import torch
 from latentdepth.core.types import METRIC_DEPTH, Camera, Invariance, Kind, Prediction, Quantity
 from latentdepth.data.benchmarks.benchmark import Facts
 from latentdepth.data.sample import Sample
-from latentdepth.evaluate.extra import EXTRA
+from latentdepth.evaluate.extra import EXTRA, gradient_magnitude
 from latentdepth.evaluate.figures import FIGURES
 from latentdepth.evaluate.options import ExtraName
 from latentdepth.evaluate.protocol import PROTOCOLS
@@ -104,3 +104,29 @@ def test_a_fault_has_the_extra_figures_as_nan() -> None:
     figures = measured(step(20)[..., 1:], ["edges", "cloud"]).figures
     assert set(EXTRA["edges"]) | set(EXTRA["cloud"]) <= set(figures)
     assert all(math.isnan(value) for value in figures.values())
+
+
+def test_the_control_doubts_the_edges_of_the_photo() -> None:
+    """A photo with one edge where the error is: doubting it is as good as the truth, elsewhere worse than chance."""
+    truth = step(20)
+    wrong = truth.clone()
+    wrong[:, :, 8:12] *= 1.5
+    at, away = (torch.zeros(3, H, W) for _ in range(2))
+    at[:, :, 8:12] = torch.rand(3, H, 4, generator=torch.Generator().manual_seed(0))
+    away[:, :, 28:32] = torch.rand(3, H, 4, generator=torch.Generator().manual_seed(0))
+    found = []
+    for image in (at, away):
+        seen = Sample(image, truth, torch.ones(1, H, W, dtype=torch.bool))
+        scored = score(Prediction(wrong[None], METRIC_DEPTH), seen, FACTS, PROTOCOLS["metric"], extra=["ause"])
+        assert math.isnan(scored.figures["ause"])  # no ensemble
+        found.append(scored.figures["ause_gradient"])
+    # the gradient of columns 8 to 11 reaches one column further on either side, which costs a little
+    assert 0 <= found[0] < 0.1
+    assert found[1] > 0.5
+
+
+def test_gradients_of_a_ramp_are_its_slope() -> None:
+    row, column = torch.meshgrid(torch.arange(6.0), torch.arange(9.0), indexing="ij")
+    image = (0.03 * column + 0.04 * row).expand(1, 3, 6, 9)
+    inside = gradient_magnitude(image)[..., 1:-1, 1:-1]
+    torch.testing.assert_close(inside, torch.full_like(inside, 0.05))

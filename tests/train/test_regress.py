@@ -13,7 +13,7 @@ from latentdepth.data.batch import Batch
 from latentdepth.models.feedforward import DepthPyramid
 from latentdepth.train.losses import scale_shift_invariant
 from latentdepth.train.options import RegressOptions
-from latentdepth.train.regress import Regress, framed, load_teacher, new_teacher, unit_range
+from latentdepth.train.regress import Regress, load_teacher, new_teacher, seen_whole, unit_range
 from latentdepth.train.task import Feeds, Predicts
 
 
@@ -63,7 +63,7 @@ def test_photos_are_continued_beyond_their_border():
     torch.manual_seed(0)
     network = DepthPyramid().eval()
     with torch.no_grad():
-        said = framed(network, torch.full((1, 3, 64, 96), 0.5), long_side_px=96)
+        said = seen_whole(network, torch.full((1, 3, 64, 96), 0.5), long_side_px=96)
         bare = network(torch.full((1, 3, 64, 96), 0.5))
     assert said.shape == (1, 1, 64, 96)
     assert float(said.std()) < float(bare.std())

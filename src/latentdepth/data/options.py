@@ -61,3 +61,23 @@ class Target:
             raise ValueError(f"tails is {self.tails}; allowed is from 0 to below 0.5")
         if not 0 <= self.least_valid <= 1:
             raise ValueError(f"least_valid is {self.least_valid}; a share lies from 0 to 1")
+
+
+@dataclass(frozen=True)
+class LabelChoice:
+    """Which labels of a network are good enough. Uncertainty is a share of the range of a label's values."""
+
+    min_agreement: float = -1.0
+    """Leave out photos whose mirror image was told otherwise: correlation of both below this."""
+    max_uncertainty: float | None = None
+    """Leave out photos whose uncertainty is above this in the mean."""
+    mask_uncertainty: float | None = None
+    """Leave out pixels whose uncertainty is above this."""
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.min_agreement <= 1:
+            raise ValueError(f"min_agreement is {self.min_agreement}; a correlation lies from -1 to 1")
+        for name in ("max_uncertainty", "mask_uncertainty"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}; a share of the range lies from 0 to 1")

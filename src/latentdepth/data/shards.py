@@ -93,8 +93,17 @@ class ShardWriter:
         path = shard_path(self.folder, self.number, name=self.name)
         return path.with_name(path.name + ".part")
 
-    def add(self, key: str, sample: Sample, *, facts: Mapping[str, Any] | None = None) -> None:
+    def add(
+        self,
+        key: str,
+        sample: Sample,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        extra: Mapping[str, bytes] | None = None,
+    ) -> None:
         """Append one sample. ``key`` has no dots; ``facts`` (JSON values, such as the seed) are kept beside it.
+
+        ``extra`` are further members, as they are, by suffix (``ShardFrames.member`` reads them).
 
         Depth is kept in the 16-bit log code of ``data.rasters`` (error at most 0.009 %), normals to 0.4 degrees, sky
         and invalid pixels exactly. Raises ValueError for a sample that can't be coded; the shard stays usable.
@@ -112,6 +121,9 @@ class ShardWriter:
             members["normals.png"] = encode_normals(sample.normals)
             table["normals"] = {"centre": _NORMALS_CENTRE}
         table["facts"] = dict(facts or {})
+        if reserved := {*members, "json", "mask.png"} & set(extra or {}):
+            raise ValueError(f"the member {min(reserved)} of {key} is the shard's own; call it otherwise")
+        members |= extra or {}
         members["json"] = json.dumps(table, sort_keys=True).encode()
         tar = self._open()
         for suffix, content in members.items():
@@ -221,6 +233,15 @@ class ShardFrames:
     def facts(self, index: int) -> dict[str, Any]:
         """What ``ShardWriter.add`` was given beside the sample; empty for shards of other makers."""
         return dict(self._facts(self._places[index]).get("facts", {}))
+
+    def member(self, index: int, suffix: str) -> bytes | None:
+        """A further member of sample ``index``, as it is; None where there is none. ValueError names the shard."""
+        place = self._places[index]
+        return place.read(suffix) if suffix in place.members else None
+
+    def label(self, index: int, suffix: str) -> str:
+        """How errors name a member."""
+        return self._places[index].label(suffix)
 
     def _facts(self, place: _Place) -> dict[str, Any]:
         if "json" not in place.members:

@@ -96,12 +96,9 @@ def log_coded_pairs(folder: Path) -> list[Pair]:
     ]
 
 
-def manifest_pairs(
-    folder: Path, *, sources: Sequence[str] = (), shipped_only: bool = False, min_agreement: float = -1.0
-) -> list[Pair]:
+def manifest_pairs(folder: Path, *, sources: Sequence[str] = (), shipped_only: bool = False) -> list[Pair]:
     """Rows of ``manifest.jsonl``; ``shipped_only`` keeps those that weights we ship may be trained on.
 
-    ``min_agreement`` leaves out rows whose teacher agreed less with itself; rows without a teacher count as certain.
     Raises ValueError for a manifest that is missing or has a line that is no row, and for sources it does not have.
     """
     path = folder / "manifest.jsonl"
@@ -111,8 +108,6 @@ def manifest_pairs(
             row = json.loads(line)
             seen.add(row["source"])
             if (sources and row["source"] not in sources) or (shipped_only and not row["may_train_shipped"]):
-                continue
-            if row.get("agreement", 1.0) < min_agreement:
                 continue
             kind: Literal["depth", "disparity"] = "disparity" if row["kind"].startswith("disparity") else "depth"
             coding = DepthCoding(kind, float(row["value_per_count"]))

@@ -138,7 +138,9 @@ def read_rows(path: Path) -> list[Row]:
                 row = _row_of(line)
                 rows[row.model, row.benchmark, row.frame] = row
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path}: line {number} is damaged ({error}); evaluate again into another --out") from error
+            raise ValueError(
+                f"{path}: line {number} is damaged ({error}); evaluate again into another --out"
+            ) from error
     return list(rows.values())
 
 

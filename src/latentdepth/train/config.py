@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from latentdepth.config import to_dict
-from latentdepth.data.options import Augmentation, Target, TargetKind
+from latentdepth.data.options import Augmentation, LabelChoice, Target, TargetKind
 from latentdepth.options import DEFAULT_MODEL
 from latentdepth.train.loop_config import EmaConfig, FitConfig, LogConfig, LoopConfig, OptimConfig, at_least
 from latentdepth.train.options import (
@@ -81,8 +81,6 @@ class ManifestConfig:
     """By their ``source``; all by default."""
     shipped_only: bool = False
     """Only rows that weights which are handed on may be trained on (``may_train_shipped``)."""
-    min_agreement: float = -1.0
-    """Leave out labels of photos that the teacher told otherwise of the mirrored photo: correlation below this."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,10 @@ class DataConfig:
     path: Path
     """Folder (or pattern of shards); relative to ``data_root``."""
     format: DataFormat = "shards"
-    """shards: tar files. folder: rgb/ and depth/. hypersim, vkitti2, interiorverse: those sets as `latentdepth prepare`
-    leaves them. photos: any folder of photos, without depth. manifest: a folder with manifest.jsonl. log_coded: frames
-    N_V.jpg with N_V.png in a logarithmic code."""
+    """shards: tar files, of `latentdepth synth` or `latentdepth predict --to shards`. folder: rgb/ and depth/.
+    hypersim, vkitti2, interiorverse: those sets as `latentdepth prepare` leaves them. photos: any folder of photos,
+    without depth. manifest: a folder with manifest.jsonl. log_coded: frames N_V.jpg with N_V.png in a logarithmic
+    code."""
     target: TargetKind | None = None
     """What this set teaches, where it is not ``target.kind``: for autoencode, which learns several kinds of picture."""
     views: int = 0
@@ -120,6 +119,8 @@ class DataConfig:
     by_teacher: bool = False
     """Its depth was told by a teacher instead of measured: distill leaves out the largest errors."""
     manifest: ManifestConfig = field(default_factory=ManifestConfig)
+    labels: LabelChoice = field(default_factory=LabelChoice)
+    """shards of labels: which are good enough."""
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -133,6 +134,8 @@ class DataConfig:
         at_least(self, f"data {self.name}", hold_out=0, weight=0, views=0)
         if self.format != "manifest" and self.manifest != ManifestConfig():
             raise ValueError(f"data {self.name}: manifest has settings, but format is {self.format}; remove them")
+        if self.format != "shards" and self.labels != LabelChoice():
+            raise ValueError(f"data {self.name}: labels has settings, but format is {self.format}; labels are shards")
 
 
 @dataclass(frozen=True)

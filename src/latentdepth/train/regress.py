@@ -16,12 +16,10 @@ from latentdepth.core.types import AFFINE_DISPARITY, Prediction
 from latentdepth.data.batch import Batch
 from latentdepth.data.options import TargetKind
 from latentdepth.models.feedforward import DepthPyramid, load_imagenet, load_pyramid
+from latentdepth.models.teacher import LONG_SIDE_PX, framed
 from latentdepth.train.losses import scale_shift_invariant
 from latentdepth.train.options import RegressOptions
 from latentdepth.train.task import Task
-
-_LONG_SIDE_PX = 288
-_MARGIN_PX = 32
 
 
 class Regress(Task[Batch]):
@@ -45,7 +43,7 @@ class Regress(Task[Batch]):
     def predict(self, image: Float[Tensor, "n 3 h w"]) -> Prediction:
         """Disparity of photos in [0, 1]."""
         network = self._bare()
-        said = F.interpolate(framed(network, image), image.shape[-2:], mode="bilinear")
+        said = F.interpolate(seen_whole(network, image), image.shape[-2:], mode="bilinear")
         return Prediction(unit_range(said).cpu(), AFFINE_DISPARITY)
 
     def save(self, folder: Path) -> None:
@@ -80,19 +78,14 @@ def load_teacher(folder: Path) -> DepthPyramid:
     return load_pyramid(folder)
 
 
-def framed(
-    network: DepthPyramid, image: Float[Tensor, "n 3 h w"], *, long_side_px: int = _LONG_SIDE_PX
+def seen_whole(
+    network: DepthPyramid, image: Float[Tensor, "n 3 h w"], *, long_side_px: int = LONG_SIDE_PX
 ) -> Float[Tensor, "n 1 hp wp"]:
-    """What ``network`` says of photos in [0, 1] at about ``long_side_px``.
-
-    They are continued beyond their borders by reflection first: the network's zero padding would darken a frame of
-    several pixels all around.
-    """
+    """What ``network`` says of photos in [0, 1] at about ``long_side_px``, continued beyond their borders."""
     h, w = image.shape[-2:]
     inner = [max(64, round(s * long_side_px / max(h, w) / 32) * 32) for s in (h, w)]
     small = F.interpolate(image.to(next(network.parameters()).device), inner, mode="bilinear", antialias=True)
-    padded = F.pad(small, (_MARGIN_PX,) * 4, mode="reflect")
-    return network(padded)[..., _MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
+    return framed(network, small)
 
 
 def unit_range(value: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:

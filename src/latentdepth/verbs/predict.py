@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
 
 from tyro.conf import Positional, arg
 
 from latentdepth.options import DEFAULT_MODEL, Device, Dtype, FormatName, PredictOptions
+from latentdepth.verbs.labels import LabelOptions, run_labels
 from latentdepth.verbs.progress import bar
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Predict:
     model: Annotated[str, arg(help=MODEL_HELP)] = DEFAULT_MODEL
     out: Path = Path("results")
     """Folder for the results; the photos' folders are mirrored in it."""
+    to: Literal["files", "shards"] = "files"
+    """files: results to look at and to use. shards: labels with their uncertainty, which `latentdepth train` reads; the
+    same command goes on where it stopped."""
     formats: tuple[FormatName, ...] = ("preview", "png16")
     """Files to write for each photo."""
     recursive: bool = False
@@ -45,6 +49,7 @@ class Predict:
     device: Device = "auto"
     dtype: Dtype = "auto"
     options: PredictOptions = field(default_factory=PredictOptions)
+    labels: LabelOptions = field(default_factory=LabelOptions)
 
 
 @runtime_checkable
@@ -66,6 +71,7 @@ def run(verb: Predict) -> int:
         raise ValueError("no photo is given; type `latentdepth predict PHOTO` (a file, folder or pattern)")
     if verb.skip_existing and verb.overwrite:
         raise ValueError("--skip-existing and --overwrite contradict each other; give one of them")
+    _check_target(verb)
     from latentdepth.bulk import Saving
     from latentdepth.export import plan_outputs
     from latentdepth.images import MAX_PIXELS
@@ -82,10 +88,34 @@ def run(verb: Predict) -> int:
         max_pixels=MAX_PIXELS if verb.max_pixels is None else verb.max_pixels,
     )
     photos = find_photos(given, recursive=verb.recursive)
+    if verb.to == "shards":
+        return run_labels(
+            photos,
+            verb.out,
+            verb.labels,
+            verb.options,
+            model=verb.model,
+            max_pixels=verb.max_pixels,
+            device=verb.device,
+            dtype=verb.dtype,
+        )
     plan = plan_outputs([path for path in photos if path.exists()], verb.out)
     plan |= {path: verb.out / path.stem for path in photos if path not in plan}  # to be reported as missing
     report = with_progress(verb, plan, saving)
     return conclude(report, verb.out)
+
+
+def _check_target(verb: Predict) -> None:
+    """Options that say something of the other kind of result are a misunderstanding."""
+    plain = Predict()
+    if verb.to == "files" and verb.labels != plain.labels:
+        raise ValueError("there are options of labels, which are written with --to shards; add that, or leave them out")
+    for name in ("formats", "skip_existing", "overwrite", "near_far", "fov_deg"):
+        if verb.to == "shards" and getattr(verb, name) != getattr(plain, name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for files, and --to shards writes labels: leave it out (the same "
+                "command goes on where it stopped; another --out begins anew)"
+            )
 
 
 def with_progress(verb: ModelChoice, plan: Mapping[Path, Path], saving: Saving) -> Report:

@@ -10,10 +10,11 @@ from PIL import Image
 from latentdepth.data.benchmarks.catalogue import described, listing, open_benchmark
 from latentdepth.data.benchmarks.container import Missing
 from latentdepth.data.benchmarks.folder import FOLDER
+from latentdepth.data.benchmarks.shard_frames import SHARDS
 
 DOCS = Path(__file__).parents[3] / "docs/benchmarks.md"
 PHOTO = np.full((2, 3, 3), 50, np.uint8)
-WORDS = [facts.key for facts in listing() if facts is not FOLDER]
+WORDS = [facts.key for facts in listing() if facts not in (FOLDER, SHARDS)]
 
 
 def write_da2k(folder: Path) -> None:

@@ -15,8 +15,9 @@ from latentdepth.data.benchmarks import normals as normal_lists
 from latentdepth.data.benchmarks.benchmark import Benchmark, Facts
 from latentdepth.data.benchmarks.container import Missing
 from latentdepth.data.benchmarks.folder import FOLDER, open_folders
+from latentdepth.data.benchmarks.shard_frames import SHARDS, open_shards
 
-_FOLDER = "folder:"
+_FOLDER, _SHARDS = "folder:", "shards:"
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def _all() -> dict[str, Listed]:
 
 
 def listing() -> list[Facts]:
-    """Facts of every benchmark there is a word for, ``folder:PATH`` last."""
-    return [*(one.facts for one in _all().values()), FOLDER]
+    """Facts of every benchmark there is a word for, ``shards:PATH`` and ``folder:PATH`` last."""
+    return [*(one.facts for one in _all().values()), SHARDS, FOLDER]
 
 
 def described() -> str:
@@ -84,7 +85,7 @@ def described() -> str:
         span = metres if facts.truth in ("depth", "scaled_depth") else "–"
         truth = facts.truth.replace("_", " ")
         lines.append(f"| `{facts.key}` | {facts.title} | {frames} | {truth} | {span} | {region} |")
-        places = () if facts is FOLDER else _all()[facts.key].places
+        places = () if facts in (FOLDER, SHARDS) else _all()[facts.key].places
         layouts.setdefault((facts.layout, facts.source, places), []).append(facts.key)
     for (layout, source, places), keys in layouts.items():
         lines += ["", f"### {', '.join(f'`{key}`' for key in keys)}", ""]
@@ -99,15 +100,19 @@ def open_benchmark(word: str, root: Path | None = None) -> Benchmark:
 
     ``nyu``: looked for below ``root``, under the published names. ``nyu=PATH``: at ``PATH``, a folder or tar.
     ``folder:PATH``: a folder of one's own; ``folder:PATH+PATH`` several as one, ``folder:PATH#SOURCE+SOURCE`` some of
-    its sources. Raises ``Missing`` when a data set isn't there, ValueError for an unknown word, for a word alone
-    without ``root``, and for what the reader refuses.
+    its sources. ``shards:PATH``: tar shards, as `latentdepth synth` writes them. Raises ``Missing`` when a data set
+    isn't there, ValueError for an unknown word, for a word alone without ``root``, and for what the reader refuses.
     """
     if word.startswith(_FOLDER):
         return _folders(word.removeprefix(_FOLDER), word)
+    if word.startswith(_SHARDS):
+        if not (path := word.removeprefix(_SHARDS)):
+            raise ValueError(f"{word!r} names no place; say {SHARDS.key}")
+        return open_shards(Path(path))
     key, given, path = word.partition("=")
     known = _all()
     if key not in known:
-        raise ValueError(f"there is no benchmark {key!r}; allowed are {', '.join(known)}, {FOLDER.key}")
+        raise ValueError(f"there is no benchmark {key!r}; allowed are {', '.join(known)}, {SHARDS.key}, {FOLDER.key}")
     entry = known[key]
     if given:
         if not path:

