@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import jaxtyping
@@ -11,8 +10,7 @@ import torch
 
 from latentdepth.core import pixels
 from latentdepth.core.align import fit_depth, fit_disparity
-from latentdepth.core.metrics import depth_metrics
-from latentdepth.core.pixels import Piece, Pixels, check_one_size, in_threads, slices
+from latentdepth.core.pixels import Piece, Pixels, check_one_size, slices
 
 
 def image(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -66,39 +64,6 @@ def test_pieces_of_nothing() -> None:
     assert Pixels(prediction, truth, valid & False, positive_truth=True, finite_prediction=True).first() is None
     assert slices(0, torch.device("cpu")) == []
     assert slices(3, torch.device("cpu")) == [slice(0, 3)]
-
-
-def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "_PIECE", 8)
-    generator = torch.Generator().manual_seed(2)
-    prediction, truth = torch.rand(2, 1, 1, 40, 50, generator=generator) + 0.1
-    valid = torch.rand(truth.shape, generator=generator) > 0.4
-    found = []
-    for threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        aligned, fit = fit_disparity(prediction, truth, valid)
-        found.append((aligned, fit.scale, fit.shift, depth_metrics(aligned, truth, valid)))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
-
-
-def test_tasks_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    meeting = threading.Barrier(2, timeout=60)
-
-    def work(part: slice) -> int:
-        if part.start in (0, 16):  # the first of two tasks of 16 parts: each waits for the other
-            meeting.wait()
-        return part.start
-
-    assert in_threads(work, [slice(k, k + 1) for k in range(32)]) == list(range(32))
-
-
-def test_errors_reach_the_caller() -> None:
-    def fail(part: slice) -> None:
-        raise ArithmeticError(f"at {part.start}")
-
-    with pytest.raises(ArithmeticError, match="at 0"):
-        in_threads(fail, [slice(k, k + 1) for k in range(100)])
 
 
 @pytest.mark.parametrize("fit", [fit_depth, fit_disparity])

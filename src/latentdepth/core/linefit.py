@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from latentdepth.core.pixels import Piece, Pixels, check_one_size, in_threads, slices
+from latentdepth.core.pixels import Piece, Pixels, check_one_size, slices
 from latentdepth.core.precision import in_float64
 
 Space = Literal["depth", "disparity", "log_depth"]
@@ -37,18 +37,15 @@ class Fit:
         rows = prediction.detach().flatten(1)
         depth = torch.empty(rows.shape, dtype=torch.float32, device=rows.device)
         for k, row in enumerate(rows):
-            line = (float(self.scale[k]), float(self.shift[k]), 0.0 if self.floor is None else float(self.floor[k]))
-
-            def align(part: slice, k: int = k, row: Tensor = row, line: tuple[float, float, float] = line) -> None:
-                scale, shift, floor = line
+            scale, shift = float(self.scale[k]), float(self.shift[k])
+            floor = 0.0 if self.floor is None else float(self.floor[k])
+            for part in slices(len(row), row.device):
                 fitted = (in_float64(row[part]) * scale).add_(shift)
                 if self.space == "disparity":
                     fitted.clamp_min_(floor).reciprocal_()
                 elif self.space == "log_depth":
                     fitted.exp_()
                 depth[k, part] = fitted
-
-            in_threads(align, slices(len(row), row.device))
         return depth.view(prediction.shape)
 
 

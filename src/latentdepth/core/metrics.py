@@ -147,11 +147,12 @@ def _errors(piece: Piece) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 def _sums(piece: Piece, limits: list[float]) -> Tensor:
     """One piece: pixels that count; sums of errors, squares, spread and logarithms; pixels within each limit."""
     off, part, log, inverse, beyond = _errors(piece)
-    spread = (log - log.sum() / piece.number).mul_(piece.counts)
+    # Float32 adds up a few neighbours, float64 the rest: over thousands of equal errors float32 rounds one way.
+    few = math.gcd(len(off), 64)
+    mean_log = log.view(-1, few).sum(1).sum(dtype=torch.float64) / piece.number
+    spread = (log - mean_log.to(log.dtype)).mul_(piece.counts)
     absolute = [values.abs() for values in (part, off, log, inverse)]
     squares = [part.mul_(off), off.square(), log.square(), inverse.square_(), spread.square_()]
-    # Float32 adds up a few neighbours, float64 the rest: over thousands of equal errors float32 rounds one way.
-    few = math.gcd(len(off), 256)
     totals = torch.stack([values.view(-1, few).sum(1) for values in (*absolute, *squares, log)])
     within = torch.empty_like(beyond)
     # Pixels that don't count are off by nothing, which is within every limit above 1.
