@@ -17,6 +17,7 @@ from latentdepth.core.types import Camera
 from latentdepth.data.sample import Sample
 from latentdepth.data.shards import ShardWriter
 from latentdepth.models.depth_anything import DepthAnything, Form, load_depth_anything, new_depth_anything
+from latentdepth.models.feedforward import DepthPyramid
 from latentdepth.models.student import Student, StudentFacts, load_student
 from latentdepth.train.checkpoint import checkpoints
 from latentdepth.train.config import TrainConfig
@@ -185,6 +186,20 @@ def test_networks_by_name(tmp_path: Path):
     wrong.write_bytes(b"x")
     with pytest.raises(ValueError, match="SHA-256"):
         new_network(StudentConfig(encoder=wrong))
+
+
+def test_an_encoder_starts_as_a_teacher_s_or_a_student_s(tmp_path: Path):
+    pyramid = DepthPyramid(8, encoder="lite1")
+    pyramid.save(tmp_path / "teacher")
+    taught = new_network(StudentConfig("lite1", encoder=tmp_path / "teacher", width=16))
+    assert isinstance(taught, Student)
+    assert torch.equal(taught.encoder.stages[5][1].filter[0].weight, pyramid.encoder.stages[5][1].filter[0].weight)
+    taught.save(tmp_path / "student")
+    again = new_network(StudentConfig("lite1", encoder=tmp_path / "student"))
+    assert isinstance(again, Student)
+    assert all(torch.equal(a, b) for a, b in zip(again.encoder.parameters(), pyramid.encoder.parameters(), strict=True))
+    with pytest.raises(ValueError, match="has the encoder lite1, and student.network is lite0: give --student.network"):
+        new_network(StudentConfig("lite0", encoder=tmp_path / "teacher"))
 
 
 def test_folders_of_other_networks_are_refused(home: Path, tmp_path: Path):

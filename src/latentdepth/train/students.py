@@ -12,9 +12,10 @@ from torch import nn
 
 from latentdepth.models.dense import DenseNetwork
 from latentdepth.models.depth_anything import DepthAnything, is_depth_anything, load_depth_anything, new_depth_anything
-from latentdepth.models.feedforward import load_imagenet
+from latentdepth.models.feedforward import LiteEncoder, load_imagenet, load_pyramid
 from latentdepth.models.source import resolve
 from latentdepth.models.student import Student, StudentFacts, is_student, load_student
+from latentdepth.models.teacher import is_teacher
 from latentdepth.train.config import TrainConfig
 from latentdepth.train.distill import Distill, Metric
 from latentdepth.train.student_config import TINY_NETWORKS, MetricOptions, StudentConfig
@@ -46,9 +47,22 @@ def new_network(student: StudentConfig) -> DenseNetwork:
         return new_depth_anything(student.network, encoder=student.encoder)
     facts = StudentFacts(encoder=student.network, width=student.width, resolution=student.resolution)
     network = Student(facts)
-    if student.encoder is not None:
+    if student.encoder is not None and student.encoder.is_dir():
+        network.encoder.load_state_dict(_encoder_of(student.encoder, student.network).state_dict())
+    elif student.encoder is not None:
         load_imagenet(network.encoder, student.encoder)
     return network
+
+
+def _encoder_of(folder: Path, size: str) -> LiteEncoder:
+    """The encoder that a teacher or another student has learnt. Raises ValueError where it is of another size."""
+    encoder = load_pyramid(folder).encoder if is_teacher(folder) else load_student(folder).encoder
+    if encoder.size != size:
+        raise ValueError(
+            f"student.encoder: {folder} has the encoder {encoder.size}, and student.network is {size}: give "
+            f"--student.network {encoder.size}"
+        )
+    return encoder
 
 
 def load_network(folder: Path) -> DenseNetwork:
