@@ -198,7 +198,7 @@ def test_an_encoder_starts_as_a_teacher_s_or_a_student_s(tmp_path: Path):
     again = new_network(StudentConfig("lite1", encoder=tmp_path / "student"))
     assert isinstance(again, Student)
     assert all(torch.equal(a, b) for a, b in zip(again.encoder.parameters(), pyramid.encoder.parameters(), strict=True))
-    with pytest.raises(ValueError, match="has the encoder lite1, and student.network is lite0: give --student.network"):
+    with pytest.raises(ValueError, match=r"has the encoder lite1, and student\.network is lite0: give --student"):
         new_network(StudentConfig("lite0", encoder=tmp_path / "teacher"))
 
 
