@@ -37,15 +37,16 @@ def test_a_folder_is_known_and_predicts(pyramid: DepthPyramid, tmp_path: Path):
     assert float(two.uncertainty.max()) > 0
 
 
-def test_values_are_the_pyramid_s_of_the_continued_photo(pyramid: DepthPyramid):
+def test_values_are_the_pyramid_s_but_for_the_rim(pyramid: DepthPyramid):
     network = FramedPyramid(pyramid)
     image = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        seen, bare = network(image), framed(pyramid, image)
-    torch.testing.assert_close(seen.value, bare - bare.amin((1, 2, 3), keepdim=True))
+        seen, mended, bare = network(image), framed(pyramid, image), pyramid(image)
+    torch.testing.assert_close(seen.value, mended - mended.amin((1, 2, 3), keepdim=True))
     assert seen.features.shape[-2:] == (2, 3)
-    with torch.no_grad():  # a mirror can't show more than there is
-        assert framed(pyramid, image[..., :32, :32]).shape == (2, 1, 32, 32)
+    assert torch.equal(mended[..., 4:-4, 4:-4], bare[..., 4:-4, 4:-4])
+    assert torch.equal(mended[..., :4, 10], bare[..., 4:5, 10].expand(-1, -1, 4))
+    assert torch.equal(mended[..., 20, -4:], bare[..., 20, -5:-4].expand(-1, -1, 4))
 
 
 def test_other_folders_are_not_taken_for_one(pyramid: DepthPyramid, tmp_path: Path):

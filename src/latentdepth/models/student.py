@@ -74,7 +74,7 @@ class _Residual(nn.Module):
 
 
 class Student(DenseNetwork):
-    """Photo in [0, 1] to affine-invariant disparity of at least 0 (near is large) or metres, same size, float32."""
+    """Photo in [0, 1] to affine-invariant disparity (greater is nearer) or metres, same size, float32."""
 
     encoder_prefix = "encoder."
     stride = 32
@@ -125,7 +125,7 @@ class Student(DenseNetwork):
         x = F.interpolate(self.narrow(x), stem.shape[-2:], mode="bilinear") + self.fine(stem)
         x = self.last(x)
         height, width = image.shape[-2:]
-        fine = convex_doubled(self._activated(self.value(x).float()), self.neighbours(x).float())
+        fine = convex_doubled(self._activated(_in_float32(self.value, x)), self.neighbours(x).float())
         return Seen(fine[..., :height, :width], taps[-1])
 
     def fresh(self, max_depth_m: float | None) -> Student:
@@ -134,7 +134,8 @@ class Student(DenseNetwork):
 
     def _activated(self, raw: Tensor) -> Tensor:
         if self.facts.max_depth_m is None:
-            return F.softplus(raw)  # not ReLU: an output that is zero everywhere would never learn again
+            # As it is: no loss holds its scale and shift, and a bend lets pictures drift to where they are all flat.
+            return raw
         return torch.sigmoid(raw) * self.facts.max_depth_m
 
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
@@ -149,6 +150,13 @@ class Student(DenseNetwork):
             for name, tensor in self.state_dict().items()
         }
         save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
+
+
+def _in_float32(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """A convolution in float32: its result has any offset, beside which bfloat16 would round a scene's detail away."""
+    bias = None if layer.bias is None else layer.bias.float()
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(x.float(), layer.weight.float(), bias, padding="same")
 
 
 def convex_doubled(

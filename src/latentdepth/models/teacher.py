@@ -17,15 +17,13 @@ from latentdepth.models.feedforward import DepthPyramid, load_pyramid
 
 LONG_SIDE_PX = 288
 """What a teacher sees when nothing else is asked for: about what it was trained on."""
-_MARGIN_PX = 32
+_RIM_PX = 4
+"""As far in from the borders as zero padding darkens the map."""
 _OF_A_PYRAMID = {"lateral.0.0.weight", "scene.weight", "head.2.bias"}
 
 
 class FramedPyramid(DenseNetwork):
-    """A pyramid that sees each photo continued beyond its borders by reflection.
-
-    Its zero padding would darken a frame of several pixels all around.
-    """
+    """A pyramid without the frame of several pixels that its zero padding darkens all around."""
 
     encoder_prefix = "pyramid.encoder."
     stride = 32
@@ -65,11 +63,12 @@ class FramedPyramid(DenseNetwork):
 
 
 def framed(pyramid: DepthPyramid, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
-    """What ``pyramid`` says of photos in [0, 1] of at least 32 x 32, each continued by reflection."""
-    h, w = image.shape[-2:]
-    down, across = min(_MARGIN_PX, h - 1), min(_MARGIN_PX, w - 1)  # a mirror can't show more than there is
-    padded = F.pad(image, (across, across, down, down), mode="reflect")
-    return pyramid(padded)[..., down : down + h, across : across + w]
+    """What ``pyramid`` says of photos in [0, 1] of at least 32 x 32, its rim replaced by what stands just inside.
+
+    Showing it each photo continued by reflection avoids the rim too, but costs 3 points of delta1 on NYUv2.
+    """
+    value, rim = pyramid(image), (_RIM_PX,) * 4
+    return F.pad(value[..., _RIM_PX:-_RIM_PX, _RIM_PX:-_RIM_PX], rim, mode="replicate")
 
 
 def is_teacher(folder: Path) -> bool:

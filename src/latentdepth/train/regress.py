@@ -81,7 +81,7 @@ def load_teacher(folder: Path) -> DepthPyramid:
 def seen_whole(
     network: DepthPyramid, image: Float[Tensor, "n 3 h w"], *, long_side_px: int = LONG_SIDE_PX
 ) -> Float[Tensor, "n 1 hp wp"]:
-    """What ``network`` says of photos in [0, 1] at about ``long_side_px``, continued beyond their borders."""
+    """What ``network`` says of photos in [0, 1] at about ``long_side_px``, without its dark rim."""
     h, w = image.shape[-2:]
     inner = [max(64, round(s * long_side_px / max(h, w) / 32) * 32) for s in (h, w)]
     small = F.interpolate(image.to(next(network.parameters()).device), inner, mode="bilinear", antialias=True)
