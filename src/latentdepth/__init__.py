@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latentdepth.core.types import Camera, Kind, Prediction
     from latentdepth.export import read_prediction, write
     from latentdepth.images import Photo, read
-    from latentdepth.options import PredictOptions
+    from latentdepth.options import PredictOptions, TileOptions
     from latentdepth.predictor import load
 
 __version__ = "0.1.0"
@@ -28,6 +28,7 @@ __all__ = [
     "PredictOptions",
     "Prediction",
     "Result",
+    "TileOptions",
     "load",
     "predict",
     "read",
@@ -42,6 +43,7 @@ _WHERE = {
     "PredictOptions": "options",
     "Prediction": "core.types",
     "Result": "api",
+    "TileOptions": "options",
     "load": "predictor",
     "predict": "api",
     "read": "images",

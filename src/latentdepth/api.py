@@ -15,8 +15,9 @@ from jaxtyping import Float
 from latentdepth.core.types import Prediction
 from latentdepth.export import write
 from latentdepth.images import Photo, Source, read
-from latentdepth.options import DEFAULT_MODEL, PredictOptions
+from latentdepth.options import DEFAULT_MODEL, PredictOptions, TileOptions
 from latentdepth.predictor import Predictor, load
+from latentdepth.tiling import predict_tiled
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,19 @@ def predict(
     *,
     model: str | Predictor = DEFAULT_MODEL,
     options: PredictOptions | None = None,
+    tiles: TileOptions | None = None,
 ) -> Result:
     """Read a photo (path, PIL image, array or tensor) and predict for it.
 
     ``model`` is a name (loaded for this call) or what ``latentdepth.load`` gave; load once when there are many photos.
+    ``tiles`` looks at the photo in pieces, at its own size (``latentdepth.tiling.predict_tiled`` can also go on after a
+    kill).
     """
     photo = read(source)
     predictor = load(model) if isinstance(model, str) else model
-    prediction = predictor(photo.pixels, options or PredictOptions())
+    options = options or PredictOptions()
+    if tiles is None or tiles.tiles == "off":
+        prediction = predictor(photo.pixels, options)
+    else:
+        prediction = predict_tiled(predictor, photo.pixels, options, tiles=tiles)
     return Result(photo, replace(prediction, camera=photo.camera or prediction.camera))

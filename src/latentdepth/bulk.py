@@ -2,25 +2,30 @@
 
 One bad file costs one line; finished results are whole and stay; the same call resumes. Knows nothing of models or
 file formats: a predictor, ``images.read`` and ``export.write`` do the work. The next photo is read and the last result
-is written while the network runs.
+is written while the network runs; photos looked at in tiles are large, and come one after the other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from latentdepth.adaptive import shortfall
-from latentdepth.core.types import Camera, Invariance, Quantity
+from latentdepth.core.types import Camera, Invariance, Prediction, Quantity
 from latentdepth.export import DEFAULT_RELIEF, FORMATS, ExportError, finished, sidecar, write
 from latentdepth.images import MAX_PIXELS, ImageError, Photo, read
-from latentdepth.options import PredictOptions
+from latentdepth.models.kept_memory import kept_memory
+from latentdepth.options import PredictOptions, TileOptions
 from latentdepth.predictor import Predictor
+from latentdepth.tile_store import discard
+from latentdepth.tiling import OnTile, check, predict_tiled
 
 Outcome = Literal["done", "skipped", "failed"]
 OnPhoto = Callable[[Path, Outcome, str], None]
@@ -61,6 +66,8 @@ class _Run:
     plan: Mapping[Path, Path]
     saving: Saving
     on_photo: OnPhoto
+    tiles: TileOptions
+    on_tile: OnTile
     report: Report = field(default_factory=Report)
     writing: tuple[Path, Photo, Future[list[Path]]] | None = None
 
@@ -97,26 +104,30 @@ def predict_files(
     *,
     saving: Saving | None = None,
     on_photo: OnPhoto = lambda path, outcome, text: None,
+    tiles: TileOptions | None = None,
+    on_tile: OnTile = lambda done, total: None,
 ) -> Report:
     """Predict every photo of ``plan`` (photo to result stem, see ``export.plan_outputs``).
 
     ``load_model`` is called only if there is something to do, and its errors are the caller's. Ctrl-C and a full disk
-    end the run early: ``Report.stopped`` says so, what was finished is kept, ``Report.left`` is what remains.
+    end the run early: ``Report.stopped`` says so, what was finished is kept, ``Report.left`` is what remains. With
+    ``tiles``, those that are finished lie beside the result until it is whole, for ``skip_existing`` to go on from.
     """
-    run = _Run(plan, saving or Saving(), on_photo)
+    run = _Run(plan, saving or Saving(), on_photo, tiles or TileOptions(), on_tile)
     waiting = _left_to_do(run)
     if not waiting:
         return run.report
     predictor = load_model()
     _check_mesh(predictor, run.saving)
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+    if run.tiles.tiles != "off":
+        check(predictor, options, run.tiles)
+    # With tiles photos may be huge, and what they freed would be kept beside what the next step takes.
+    memory = kept_memory() if run.tiles.tiles == "off" else contextlib.nullcontext()
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer, memory:
         try:
-            ahead = reader.submit(read, waiting[0], max_pixels=run.saving.max_pixels)
-            for k, path in enumerate(waiting):
-                reading = ahead
-                if k + 1 < len(waiting):
-                    ahead = reader.submit(read, waiting[k + 1], max_pixels=run.saving.max_pixels)
+            for path, reading in _readings(run, waiting, reader):
                 _one(run, path, reading, predictor, options, writer)
+                del reading  # it holds the photo while the next one is read
                 if run.report.stopped:
                     break
             run.settle()
@@ -127,6 +138,24 @@ def predict_files(
     reached = {*run.report.done, *run.report.skipped, *(path for path, _ in run.report.failed)}
     run.report.left = [path for path in plan if path not in reached]
     return run.report
+
+
+def _readings(run: _Run, waiting: list[Path], reader: ThreadPoolExecutor) -> Iterator[tuple[Path, Future[Photo]]]:
+    """Each photo, being read; the next one already, but with tiles: two such photos may be more than memory holds."""
+    submit = partial(reader.submit, read, max_pixels=run.saving.max_pixels)
+    if run.tiles.tiles != "off":
+        for path in waiting:
+            run.settle()
+            if run.report.stopped:
+                return
+            yield path, submit(path)
+        return
+    ahead = submit(waiting[0])
+    for k, path in enumerate(waiting):
+        reading = ahead
+        if k + 1 < len(waiting):
+            ahead = submit(waiting[k + 1])
+        yield path, reading
 
 
 def _left_to_do(run: _Run) -> list[Path]:
@@ -166,7 +195,7 @@ def _one(
 ) -> None:
     try:
         photo = reading.result()
-        prediction = predictor(photo.pixels, options)
+        prediction = _predicted(run, path, photo, predictor, options)
         if run.saving.fov_deg is not None:
             height, width = photo.pixels.shape[-2:]
             photo = replace(photo, camera=Camera.from_fov(run.saving.fov_deg, width, height))
@@ -185,6 +214,12 @@ def _one(
             path, "failed", f"{short} (if memory ran out: --resolution or --members lower)" if _memory(error) else short
         )
         return
+    except ExportError as error:
+        run.settle()
+        run.note(path, "failed", str(error))
+        if _disk_is_full(error, run.plan[path].parent):
+            run.report.stopped = "disk full"
+        return
     run.settle()
     if run.report.stopped:
         return
@@ -199,6 +234,28 @@ def _one(
         near_far=run.saving.near_far,
     )
     run.writing = (path, photo, future)
+
+
+def _predicted(run: _Run, path: Path, photo: Photo, predictor: Predictor, options: PredictOptions) -> Prediction:
+    """Whole, or in tiles that a kill or Ctrl-C leaves to the next call. Those of a photo that failed are no use."""
+    if run.tiles.tiles == "off":
+        return predictor(photo.pixels, options)
+    folder = tiles_folder(run.plan[path])
+    if not run.saving.skip_existing:
+        discard(folder)
+    try:
+        return predict_tiled(predictor, photo.pixels, options, tiles=run.tiles, folder=folder, on_tile=run.on_tile)
+    except OSError as error:
+        discard(folder)
+        raise ExportError(f"{folder}: tiles can't be kept ({error.strerror or error})") from error
+    except Exception:
+        discard(folder)
+        raise
+
+
+def tiles_folder(stem: Path) -> Path:
+    """Where the finished tiles of the result ``stem`` lie while it isn't whole: hidden, and no result by its name."""
+    return stem.with_name(f".tiles-{stem.name}")
 
 
 def _memory(error: Exception) -> bool:

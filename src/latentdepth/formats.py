@@ -25,11 +25,12 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn import functional as F
 
-from latentdepth.core.colours import preview, uncertainty_colours
+from latentdepth.core.colours import near_to_far, normals_colours, preview, spectral, uncertainty_colours
 from latentdepth.core.geometry import grid_mesh, unproject
 from latentdepth.core.relief import DEFAULT_FOV_DEG, DEFAULT_RELIEF, relief_depth
 from latentdepth.core.types import Camera, Invariance, Prediction, Quantity
 
+_STRIP = 256  # rows that are drawn at once: those of a large photo would not fit into memory together
 _MESH_SIDE = 640  # a relief of more vertices only makes viewers slow
 _OCCLUSION_RATIO = 1.08  # neighbours whose depths differ by more are two surfaces, not one steep one
 
@@ -75,7 +76,13 @@ def _bytes(colours: Float[Tensor, "1 c h w"]) -> np.ndarray:
 
 def write_preview(picture: Picture, path: Path) -> None:
     """8-bit colours for eyes; near is red."""
-    Image.fromarray(_bytes(preview(picture.prediction.value, picture.prediction.kind))).save(path)
+    value, kind = picture.prediction.value, picture.prediction.kind
+    plain = kind.quantity is Quantity.NORMALS
+    placed, draw = (value, normals_colours) if plain else (near_to_far(value, kind), spectral)
+    counts = np.empty((*value.shape[-2:], 3), np.uint8)
+    for top in range(0, len(counts), _STRIP):
+        counts[top : top + _STRIP] = _bytes(draw(placed[..., top : top + _STRIP, :]))
+    Image.fromarray(counts).save(path)
 
 
 def write_png16(picture: Picture, path: Path) -> None:
@@ -85,11 +92,13 @@ def write_png16(picture: Picture, path: Path) -> None:
     text = PngImagePlugin.PngInfo()
     for key, value in (("kind", str(kind)), ("low", repr(low)), ("high", repr(high)), ("unit", kind.unit)):
         text.add_text(f"latentdepth:{key}", value)
-    scaled = np.nan_to_num((picture.array.astype(np.float64) - low) / (high - low), posinf=1.0).clip(0, 1)
-    if scaled.ndim == 3:
-        Image.fromarray(np.round(scaled * 255).astype(np.uint8)).save(path, pnginfo=text)
-    else:
-        Image.fromarray(np.round(scaled * 65535).astype(np.uint16)).save(path, pnginfo=text)
+    array = picture.array
+    top_count, dtype = (255, np.uint8) if array.ndim == 3 else (65535, np.uint16)
+    counts = np.empty(array.shape, dtype)
+    for top in range(0, len(array), _STRIP):
+        strip = (array[top : top + _STRIP].astype(np.float64) - low) / (high - low)
+        counts[top : top + _STRIP] = np.round(np.nan_to_num(strip, posinf=1.0).clip(0, 1) * top_count)
+    Image.fromarray(counts).save(path, pnginfo=text)
 
 
 def write_exr(picture: Picture, path: Path) -> None:

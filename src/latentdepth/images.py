@@ -24,6 +24,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", "
 MAX_PIXELS = 178_000_000  # just below the size from which Pillow warns of each image
 _DECODERS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "PPM")  # no EPS: it would start Ghostscript
 _READS = "JPEG, PNG, WebP, TIFF, BMP, GIF (first frame), HEIC (with the heic extra) and .npy arrays"
+_STRIP = 256  # rows
 _GREY_BEHIND_ALPHA = 0.5  # neither a light nor a dark object vanishes against it
 
 
@@ -166,8 +167,13 @@ def _from_array(array: np.ndarray, name: str) -> Float[Tensor, "1 3 h w"]:
     if array.dtype == np.bool_ or (array.dtype.kind == "i"):
         raise ImageError(f"{name}: type {array.dtype}; allowed are uint8, uint16, and float in [0, 1]")
     if array.dtype.kind == "u":
-        scaled = array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
-    elif array.dtype.kind == "f":
+        # a strip of rows at a time: a photo of 100 megapixels is in memory once as floats, not four times
+        pixels = torch.empty(1, 3, *array.shape[:2])
+        for top in range(0, array.shape[0], _STRIP):
+            strip = array[top : top + _STRIP].astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+            pixels[0, :, top : top + len(strip)] = torch.from_numpy(_opaque(strip)).permute(2, 0, 1)
+        return pixels
+    if array.dtype.kind == "f":
         scaled = array.astype(np.float32)
         if not np.isfinite(scaled).all():
             raise ImageError(f"{name}: holds NaN or infinity; replace those pixels (numpy.nan_to_num)")
@@ -175,9 +181,15 @@ def _from_array(array: np.ndarray, name: str) -> Float[Tensor, "1 3 h w"]:
             raise ImageError(f"{name}: values from {scaled.min():.4g} to {scaled.max():.4g}; floats must lie in [0, 1]")
     else:
         raise ImageError(f"{name}: type {array.dtype}; allowed are uint8, uint16, and float in [0, 1]")
-    if scaled.shape[2] == 4:
-        scaled = scaled[..., :3] * scaled[..., 3:] + _GREY_BEHIND_ALPHA * (1 - scaled[..., 3:])
-    return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)[None].expand(-1, 3, -1, -1).contiguous()
+    scaled = np.ascontiguousarray(_opaque(scaled))
+    return torch.from_numpy(scaled).permute(2, 0, 1)[None].expand(-1, 3, -1, -1).contiguous()
+
+
+def _opaque(scaled: np.ndarray) -> np.ndarray:
+    """Mid grey behind what is transparent; floats (h, w, 1, 3 or 4)."""
+    if scaled.shape[2] < 4:
+        return scaled
+    return scaled[..., :3] * scaled[..., 3:] + _GREY_BEHIND_ALPHA * (1 - scaled[..., 3:])
 
 
 def _from_pil(image: Image.Image, path: Path | None) -> Photo:

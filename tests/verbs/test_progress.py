@@ -30,3 +30,14 @@ def test_a_total_that_is_learnt_late(capsys: pytest.CaptureFixture[str]):
     found = re.search(r"(\d+) frames/s", text)
     assert found
     assert int(found[1]) >= 100  # one thing in less than 10 million seconds
+
+
+def test_a_line_for_what_is_under_way_until_it_is_done(capsys: pytest.CaptureFixture[str]):
+    with bar("photos", total=2) as shown:
+        shown.within("tiles", 3, 4)
+        shown.advance()
+        shown.within("tiles", 5, 7)
+    text = capsys.readouterr().err
+    assert "tiles" in text
+    assert "5/7" in text
+    assert "3/4" not in text

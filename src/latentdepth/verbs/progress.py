@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 
 class Bar:
@@ -18,6 +18,7 @@ class Bar:
         self._progress, self._unit, self._per_s = progress, unit, per_s
         self._task = progress.add_task(description, total=total, rate="")
         self._worked, self._began = 0, time.monotonic()
+        self._part: TaskID | None = None
         self.lines = 0
         """Lines said so far."""
 
@@ -27,9 +28,18 @@ class Bar:
 
     def advance(self, *, worked: bool = True) -> None:
         """One more thing is behind; the rate counts those that were worked on, not those that were there already."""
+        if self._part is not None:
+            self._progress.remove_task(self._part)
+            self._part = None
         self._worked += worked
         rate = self._worked / max(time.monotonic() - self._began, 1e-3) * self._per_s
         self._progress.update(self._task, advance=1, rate=f"{_three_digits(rate)} {self._unit}")
+
+    def within(self, description: str, done: int, total: int) -> None:
+        """How far the thing under way is, on a line of its own below, until the next ``advance``."""
+        if self._part is None:
+            self._part = self._progress.add_task(f"  {description}", total=total, rate="")
+        self._progress.update(self._part, completed=done, total=total)
 
     def say(self, line: str) -> None:
         """A line above the bar, as it is: paths may hold what looks like markup."""
