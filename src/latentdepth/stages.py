@@ -5,7 +5,8 @@ The predictor makes it, and loops that decide how much work a photo gets run on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,12 +42,17 @@ class Stages:
 
     def draw(self, photo: int, members: Sequence[int], steps: int) -> Float[Tensor, "1 e cv h w"]:
         """Members of one photo, each with ``steps``."""
-        drawn = []
+        return torch.cat([self.values(latent) for latent in self._sampled(photo, members, steps)])[None]
+
+    def latents(self, photo: int, members: Sequence[int], steps: int) -> Float[Tensor, "e c hl wl"]:
+        """The same before they are decoded, for whoever wants the latents only."""
+        return torch.cat(list(self._sampled(photo, members, steps)))
+
+    def _sampled(self, photo: int, members: Sequence[int], steps: int) -> Iterator[Float[Tensor, "a c hl wl"]]:
         for first in range(0, len(members), self.at_once):
             wanted = list(members[first : first + self.at_once])
             denoise = partial(_of_photos, self.denoise, torch.full((len(wanted),), photo))
-            drawn.append(self.values(self.sampler(steps, wanted)(denoise, self.start(wanted))))
-        return torch.cat(drawn)[None]
+            yield self.sampler(steps, wanted)(denoise, self.start(wanted))
 
     def draw_together(self, photos: Sequence[int], member: int, steps: int) -> Float[Tensor, "n cv h w"]:
         """One member of several photos that share a number of steps."""
@@ -63,3 +69,44 @@ def _of_photos(
     denoise: DenoiseRows, rows: Int[Tensor, " n"], x: Float[Tensor, "n c hl wl"], t: Int[Tensor, " n"]
 ) -> Float[Tensor, "n c hl wl"]:
     return denoise(x, t, rows)
+
+
+class Room:
+    """Runs a stage on as many rows at once as memory takes: on half as many, for good, whenever it is refused."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def __call__(self, stage: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        """``stage`` of the tensors' rows, joined again; no row's result depends on the others.
+
+        Warns in one line when rows are halved. Raises MemoryError when a single row is too much.
+        """
+        done: list[Tensor] = []
+        first = 0
+        while first < len(tensors[0]):
+            part = [tensor[first : first + self.rows] for tensor in tensors]
+            try:
+                done.append(stage(*part))
+            except (RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._halve(len(part[0]), error)
+            else:
+                first += len(part[0])
+        return done[0] if len(done) == 1 else torch.cat(done)
+
+    def _halve(self, refused: int, error: Exception) -> None:
+        if refused == 1:
+            raise MemoryError(
+                "memory is too small for one member of this size: give a smaller --resolution, --vae small, or --tiles"
+            ) from error
+        self.rows = refused // 2
+        warnings.warn(
+            f"out of memory with {refused} at once: going on with {self.rows}; the result is the same", stacklevel=5
+        )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """torch has a class for GPUs only; on a processor its allocator says so in words."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -215,7 +215,8 @@ def test_the_saved_folder_predicts_what_the_task_does(model: DiffusionModel, pix
     found = task.predict(photo)
     assert model.unet.training
     again = load(f"dir:{tmp_path / 'saved'}", device="cpu", dtype="float32")(photo, PredictOptions())
-    assert torch.equal(found.value, again.value)
+    # a loaded model runs in the quick forms: equal up to the rounding of float32, stretched to the map's range
+    torch.testing.assert_close(found.value, again.value, atol=1e-4, rtol=0)
     assert found.value.shape == (1, 1, 20, 24)
 
 

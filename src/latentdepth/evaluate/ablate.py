@@ -103,9 +103,8 @@ def respaced(predictor: DiffusionPredictor, spacing: Spacing) -> DiffusionPredic
     """The same networks with another choice of timesteps. Matters to the ddim sampler alone."""
     model = predictor.model
     schedule = replace(model.schedule, spacing=spacing)
-    return DiffusionPredictor(
-        DiffusionModel(model.unet, model.vae, schedule, model.prompt, model.facts), predictor.name
-    )
+    again = DiffusionModel(model.unet, model.vae, schedule, model.prompt, model.facts)
+    return DiffusionPredictor(again.freeze(), predictor.name)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ images' sizes or what the values mean. Paper: Marigold (arXiv 2312.02145), secti
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,15 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from latentdepth.core.schedule import Schedule, from_config
+from latentdepth.core.schedule import Schedule
 from latentdepth.models.facts import Facts, read_facts, write_facts
-
-EMPTY_PROMPT = "empty_prompt.safetensors"
-_WEIGHTS = "diffusion_pytorch_model"
-_OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+from latentdepth.models.networks import EMPTY_PROMPT, WEIGHTS, load_networks, read_json
+from latentdepth.models.quick_unet import QuickUNet, knows_unet
+from latentdepth.models.quick_vae import QuickVae, knows_vae
+from latentdepth.models.small_vae import Coder
 
 
 class DiffusionModel:
@@ -44,6 +42,10 @@ class DiffusionModel:
         self.scale = float(vae.config["scaling_factor"])
         self.stride = 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.latent_channels = int(vae.config["latent_channels"])
+        self.coder: Coder | None = None
+        """Stands in for the autoencoder in ``encode`` and ``decode``, never in training."""
+        self._quick_unet: QuickUNet | None = None
+        self._quick_vae: QuickVae | None = None
 
     @property
     def device(self) -> torch.device:
@@ -62,12 +64,33 @@ class DiffusionModel:
         self.prompt = self.prompt.to(device, dtype)
         return self
 
+    @torch.no_grad()
+    def freeze(self) -> DiffusionModel:
+        """Say that weights, device and dtype no longer change: from here on inference takes quick forms; in place.
+
+        Results are the same up to rounding. A network of another build than Stable Diffusion's runs as it did.
+        """
+        if knows_unet(self.unet):
+            self._quick_unet = QuickUNet(self.unet, self.prompt, self._labels())
+        if knows_vae(self.vae):
+            self._quick_vae = QuickVae(self.vae)
+        return self
+
+    def _labels(self) -> Float[Tensor, "1 k"] | None:
+        if self.facts.task_embedding is None:
+            return None
+        return torch.tensor([self.facts.task_embedding], device=self.device, dtype=self.dtype)
+
     def _in(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
 
     def encode(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c hl wl"]:
         """Scaled mean of the VAE posterior (never a sample). ``images`` in [-1, 1], sides multiples of ``stride``."""
-        return posterior(self.vae, self._in(images)).mode().float() * self.scale
+        if self.coder is not None:
+            return self.coder.encode(self._in(images)).float()
+        x = self._in(images)
+        quick = None if torch.is_grad_enabled() else self._quick_vae
+        return (posterior(self.vae, x).mode() if quick is None else quick.mean(x)).float() * self.scale
 
     def x0(
         self,
@@ -79,20 +102,46 @@ class DiffusionModel:
         n = x_t.shape[0]
         x_t = image_latent if self.facts.image_enters == "as_latent" else x_t
         network_in = x_t if self.facts.image_enters == "as_latent" else torch.cat((image_latent, x_t), 1)
-        labels = None
-        if self.facts.task_embedding is not None:
-            labels = torch.tensor([self.facts.task_embedding], device=self.device, dtype=self.dtype).expand(n, -1)
-        predicted = self.unet(
-            self._in(network_in),
-            t.to(self.device),
-            encoder_hidden_states=self.prompt.expand(n, -1, -1),
-            class_labels=labels,
-        ).sample
+        if self._quick_unet is not None and not torch.is_grad_enabled():
+            predicted = self._quick_unet(self._in(network_in), t)
+        else:
+            labels = self._labels()
+            predicted = self.unet(
+                self._in(network_in),
+                t.to(self.device),
+                encoder_hidden_states=self.prompt.expand(n, -1, -1),
+                class_labels=None if labels is None else labels.expand(n, -1),
+            ).sample
         return self.schedule.x0(predicted.float(), x_t.to(self.device).float(), t.to(self.device))
 
     def decode(self, latent: Float[Tensor, "n c hl wl"]) -> Float[Tensor, "n 3 h w"]:
         """Decoded latent as float32; about [-1, 1], not clipped."""
-        return decoded(self.vae, self._in(latent / self.scale)).float()
+        if self.coder is not None:
+            return self.coder.decode(self._in(latent)).float().expand(-1, 3, -1, -1)
+        z = self._in(latent / self.scale)
+        quick = None if torch.is_grad_enabled() else self._quick_vae
+        return (decoded(self.vae, z) if quick is None else quick.picture(z)).float()
+
+    def with_vae(self, coder: Coder) -> DiffusionModel:
+        """The same networks behind ``coder``, which is moved to where they are. ValueError where it won't fit."""
+        wanted = {"latent channels": self.latent_channels, "stride": self.stride}
+        given = {"latent channels": coder.latent_channels, "stride": coder.stride}
+        for name in wanted:
+            if given[name] != wanted[name]:
+                raise ValueError(
+                    f"the small autoencoder has {name} {given[name]}, this model's network wants {wanted[name]}: take "
+                    "one that was made for this model (`latentdepth distill-vae` makes one), or --vae full"
+                )
+        if self.facts.modality == "normals" and coder.channels != 3:
+            raise ValueError(
+                "the small autoencoder decodes to one channel, and this model predicts normals, which have three: "
+                "distil one for this model, or give --vae full"
+            )
+        assert isinstance(coder, nn.Module)
+        nn.Module.to(coder, self.device, self.dtype, memory_format=torch.channels_last)  # pyright: ignore
+        model = copy.copy(self)
+        model.coder = coder
+        return model
 
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write a folder that ``load_diffusion`` and diffusers read; ``dtype`` casts the stored weights."""
@@ -100,7 +149,7 @@ class DiffusionModel:
             (folder / name).mkdir(parents=True, exist_ok=True)
             network.save_config(folder / name)
             weights = {k: v.detach().cpu().to(dtype or v.dtype).contiguous() for k, v in network.state_dict().items()}
-            save_file(weights, folder / name / f"{_WEIGHTS}.safetensors", metadata={"format": "pt"})
+            save_file(weights, folder / name / f"{WEIGHTS}.safetensors", metadata={"format": "pt"})
         (folder / "scheduler").mkdir(exist_ok=True)
         (folder / "scheduler" / "scheduler_config.json").write_text(
             json.dumps(_scheduler_config(self), indent=2) + "\n"
@@ -166,108 +215,6 @@ def doubled_input(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     return widened(unet, 1)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise ValueError(
-            f"{path} is missing; a model folder holds unet/, vae/, scheduler/ and model_index.json (diffusers layout)"
-        )
-    try:
-        value = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} holds a {type(value).__name__}; a JSON object is needed")
-    return value
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    for name in (f"{_WEIGHTS}.safetensors", f"{_WEIGHTS}.fp16.safetensors"):
-        if (folder / name).exists():
-            try:
-                return load_file(folder / name)
-            except SafetensorError as error:
-                raise ValueError(f"{folder / name} is damaged ({error}); download or copy it again") from error
-    found = sorted(p.name for p in folder.glob("*.bin")) if folder.is_dir() else []
-    raise ValueError(
-        f"{folder}: no {_WEIGHTS}.safetensors"
-        + (f", only {', '.join(found)}; pickled weights are never loaded: convert them to safetensors" if found else "")
-    )
-
-
-def _load_component(
-    kind: type[UNet2DConditionModel] | type[AutoencoderKL], folder: Path, config: dict[str, Any]
-) -> UNet2DConditionModel | AutoencoderKL:
-    expected = kind.__init__.__wrapped__.__code__.co_varnames  # pyright: ignore  (diffusers wraps __init__)
-    unknown = sorted(k for k in config if not k.startswith("_") and k not in expected)
-    if unknown:
-        warnings.warn(f"{folder}/config.json: keys not known here are ignored: {', '.join(unknown)}", stacklevel=4)
-    network = kind.from_config({k: v for k, v in config.items() if k not in unknown})
-    assert isinstance(network, nn.Module)
-    weights = _weights(folder)
-    for old, new in _OLD_ATTENTION.items():
-        weights = {k.replace(old, new) if "attentions" in k else k: v for k, v in weights.items()}
-    wanted = network.state_dict()
-    wrong = [
-        f"{k} has shape {tuple(weights[k].shape)}, {tuple(v.shape)} is needed"
-        for k, v in wanted.items()
-        if k in weights and weights[k].shape != v.shape
-    ]
-    wrong += [f"{k} is missing" for k in wanted if k not in weights] + [
-        f"{k} has no place" for k in weights if k not in wanted
-    ]
-    if wrong:
-        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-        raise ValueError(f"{folder}: weights don't fit config.json: {'; '.join(wrong[:3])}{more}")
-    for name, value in weights.items():
-        if not bool(torch.isfinite(value).all()):
-            raise ValueError(
-                f"{folder}: {name} holds NaN or infinity; the weights are broken, take an earlier checkpoint"
-            )
-    network.load_state_dict({k: v.float() for k, v in weights.items()})
-    return network
-
-
-def _empty_prompt(folder: Path, width: int) -> Tensor:
-    """The cached embedding of "", or made once from the folder's text encoder and cached there."""
-    cached = folder / EMPTY_PROMPT
-    if cached.exists():
-        embedding = load_file(cached).get("embedding")
-        if embedding is None or embedding.ndim != 3 or embedding.shape[0] != 1 or embedding.shape[2] != width:
-            raise ValueError(f"{cached} must hold a tensor 'embedding' of shape (1, tokens, {width})")
-        return embedding.float()
-    if not (folder / "text_encoder").is_dir() or not (folder / "tokenizer").is_dir():
-        raise ValueError(
-            f"{folder} has neither {EMPTY_PROMPT} nor text_encoder/ and tokenizer/; one of them is needed for the "
-            "embedding of the empty prompt"
-        )
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True).eval()
-    tokens = tokenizer("", padding="do_not_pad", return_tensors="pt").input_ids
-    with torch.inference_mode():
-        embedding = encoder(tokens)[0].float().clone()
-    with contextlib.suppress(OSError):  # a read-only folder only means embedding it again next time
-        save_file({"embedding": embedding.contiguous()}, cached)
-    return embedding
-
-
-def load_networks(folder: Path) -> tuple[UNet2DConditionModel, AutoencoderKL, Schedule, Tensor]:
-    """U-Net, autoencoder, noise schedule and embedded empty prompt of any diffusers-layout folder, in float32.
-
-    Raises ValueError, naming the file, for missing, damaged, mismatched or non-finite weights.
-    """
-    unet_config, vae_config = _json(folder / "unet" / "config.json"), _json(folder / "vae" / "config.json")
-    scheduler_config = _json(folder / "scheduler" / "scheduler_config.json")
-    unet = _load_component(UNet2DConditionModel, folder / "unet", unet_config)
-    vae = _load_component(AutoencoderKL, folder / "vae", vae_config)
-    assert isinstance(unet, UNet2DConditionModel)
-    assert isinstance(vae, AutoencoderKL)
-    width = unet.config["cross_attention_dim"]
-    prompt = _empty_prompt(folder, int(width[0] if isinstance(width, (list, tuple)) else width))
-    return unet, vae, from_config(scheduler_config), prompt
-
-
 def load_diffusion(folder: Path, *, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
     """Load any diffusers-layout folder of a latent depth or normals model, offline.
 
@@ -275,7 +222,7 @@ def load_diffusion(folder: Path, *, device: torch.device, dtype: torch.dtype) ->
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give dir:PATH of a folder with unet/, vae/ and scheduler/")
-    unet_config = _json(folder / "unet" / "config.json")
-    scheduler_config = _json(folder / "scheduler" / "scheduler_config.json")
+    unet_config = read_json(folder / "unet" / "config.json")
+    scheduler_config = read_json(folder / "scheduler" / "scheduler_config.json")
     facts = read_facts(folder, unet_config, scheduler_config)
-    return DiffusionModel(*load_networks(folder), facts).to(device, dtype)
+    return DiffusionModel(*load_networks(folder, dtype=dtype), facts).to(device, dtype)

@@ -143,6 +143,8 @@ def load_pipeline(folder: Path, *, device: torch.device, dtype: torch.dtype, nam
 def _refuse(options: PredictOptions) -> None:
     if options.sampler is not None:
         raise ValueError(f"sampler is {options.sampler}; diffusers' pipelines take the one of the folder: leave it out")
+    if options.vae not in (None, "full"):
+        raise ValueError(f"vae is {options.vae}; diffusers' pipelines run the one of the folder: leave it out")
     if options.effort not in (None, "normal"):
         raise ValueError(f"effort is {options.effort}; diffusers' pipelines have no such dial: give steps and members")
     for key, least in (("steps", 1), ("members", 1), ("resolution", 0), ("batch", 1)):

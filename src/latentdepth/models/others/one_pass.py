@@ -86,6 +86,8 @@ def refuse_diffusion_options(options: PredictOptions) -> None:
         asked = getattr(options, key)
         if asked not in (None, 1):
             raise ValueError(f"{key} is {asked}; this model answers in one forward pass, always the same: allowed is 1")
+    if options.vae not in (None, "full"):
+        raise ValueError(f"vae is {options.vae}; this model has no autoencoder to replace: leave it out")
     if options.sampler is not None:
         raise ValueError(f"sampler is {options.sampler}; this model does not sample: leave it out")
     if options.resolution is not None and options.resolution < 0:
