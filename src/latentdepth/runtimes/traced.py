@@ -1,0 +1,159 @@
+"""The heavy stages as plain networks, tensors in and one tensor out, and real inputs for each.
+
+What never changes is inside: the prompt, the task's label, the latent's scale. Knows no engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from latentdepth.core.modality import fit_size
+from latentdepth.core.noise import member_noise
+from latentdepth.models.dense import DenseNetwork
+from latentdepth.models.diffusion import DiffusionModel, decoded, load_diffusion, posterior
+from latentdepth.models.student import folded, is_student, load_student
+from latentdepth.models.student_predictor import fitted_size
+from latentdepth.models.teacher import is_teacher, load_teacher_network
+from latentdepth.runtimes.artefact import Network
+
+_SHAPES = ((4, 3), (3, 4), (3, 2), (2, 3), (16, 9), (9, 16), (1, 1))
+ENCODE, STEP, DECODE, WHOLE = "encode", "step", "decode", "network"
+
+
+class Encode(nn.Module):
+    """Images in [-1, 1] to the scaled mean of the posterior."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.vae, self.scale = vae, float(vae.config["scaling_factor"])
+
+    def forward(self, images: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c hl wl"]:
+        return posterior(self.vae, images).mode() * self.scale
+
+
+class Step(nn.Module):
+    """What the U-Net says of its input (with the image's latent beside, or alone) at one time step."""
+
+    prompt: Tensor
+
+    def __init__(self, unet: UNet2DConditionModel, prompt: Tensor, label: tuple[float, ...] | None) -> None:
+        super().__init__()
+        self.unet: Any = unet
+        self.register_buffer("prompt", prompt)
+        self.register_buffer("label", None if label is None else torch.tensor([label]))
+
+    def forward(self, network_in: Float[Tensor, "1 ci hl wl"], t: Int[Tensor, " 1"]) -> Float[Tensor, "1 co hl wl"]:
+        said = self.unet(network_in, t, encoder_hidden_states=self.prompt, class_labels=self.label, return_dict=False)
+        return said[0]
+
+
+class Decode(nn.Module):
+    """Scaled latent to picture."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.vae, self.scale = vae, float(vae.config["scaling_factor"])
+
+    def forward(self, latent: Float[Tensor, "1 c hl wl"]) -> Float[Tensor, "1 3 h w"]:
+        return decoded(self.vae, latent / self.scale)
+
+
+class Whole(nn.Module):
+    """A feed-forward network's values, without its features."""
+
+    def __init__(self, network: DenseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
+        return self.network(image).value
+
+
+Inputs = dict[str, tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Traceable:
+    """A model in float32, cut into stages."""
+
+    stages: dict[str, nn.Module]
+    stride: int
+    inputs: Callable[[Float[Tensor, "1 3 h w"]], Inputs]
+    """Of each stage, for a photo in [0, 1] whose sides are multiples of ``stride``, by running torch."""
+    sizes: tuple[tuple[int, int], ...]
+    """(width, height) that photos of usual shapes come to at the model's own resolution."""
+    network: Network | None
+
+
+def traceable(folder: Path) -> Traceable:
+    """The model of ``folder``. Raises ValueError for one of other people's networks, and as the loaders do."""
+    if (folder / "unet").is_dir():
+        return _of_diffusion(load_diffusion(folder, device=torch.device("cpu"), dtype=torch.float32))
+    if not is_student(folder) and not is_teacher(folder):
+        raise ValueError(
+            f"{folder} is neither a diffusion model in diffusers' layout nor a student: it runs on torch alone"
+        )
+    network = folded(load_student(folder)) if is_student(folder) else load_teacher_network(folder)
+    whole = Whole(network.requires_grad_(False)).eval()
+    facts = Network(
+        network.stride, network.resolution, sum(p.numel() for p in network.parameters()), network.max_depth_m
+    )
+
+    def inputs(photo: Float[Tensor, "1 3 h w"]) -> Inputs:
+        return {WHOLE: (photo,)}
+
+    shapes = ((h * 1000, w * 1000) for w, h in _SHAPES)
+    fitted = (fitted_size(h, w, network.resolution, network.stride) for h, w in shapes)
+    sizes = tuple(dict.fromkeys((w, h) for h, w in fitted))
+    return Traceable({WHOLE: whole}, network.stride, inputs, sizes, facts)
+
+
+def _of_diffusion(model: DiffusionModel) -> Traceable:
+    facts, stride = model.facts, model.stride
+    for network in (model.unet, model.vae):
+        network.requires_grad_(False)
+    stages: dict[str, nn.Module] = {
+        ENCODE: Encode(model.vae).eval(),
+        STEP: Step(model.unet, model.prompt, facts.task_embedding).eval(),
+        DECODE: Decode(model.vae).eval(),
+    }
+
+    @torch.inference_mode()
+    def inputs(photo: Float[Tensor, "1 3 h w"]) -> Inputs:
+        image = photo * 2 - 1
+        latent = stages[ENCODE](image)
+        shape = (latent.shape[1], latent.shape[2], latent.shape[3])
+        start = torch.zeros_like(latent) if facts.start == "zeros" else member_noise(0, [0], shape)
+        t = torch.tensor([model.schedule.length - 1 if facts.timestep is None else facts.timestep])
+        network_in = latent if facts.image_enters == "as_latent" else torch.cat((latent, start), 1)
+        noisy = latent if facts.image_enters == "as_latent" else start
+        clean = model.schedule.x0(stages[STEP](network_in, t), noisy, t)
+        return {ENCODE: (image,), STEP: (network_in, t), DECODE: (clean,)}
+
+    def seen(width: int, height: int) -> tuple[int, int]:
+        fitted = fit_size(height * 1000, width * 1000, facts.resolution or 768)
+        h, w = (-(-side // stride) * stride for side in fitted)
+        return w, h
+
+    sizes = tuple(dict.fromkeys(seen(*shape) for shape in _SHAPES))
+    return Traceable(stages, stride, inputs, sizes, None)
+
+
+def example(stage: str, traced: Traceable) -> tuple[Tensor, ...]:
+    """Inputs to trace ``stage`` with.
+
+    Their latent has odd sides, so that what a U-Net does for sides that don't halve evenly is part of the trace; for
+    those that do, it does the same.
+    """
+    height, width = 9 * traced.stride, 11 * traced.stride
+    photo = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
+    # copies, because the tracer takes no tensors that were made in inference mode
+    return tuple(one.clone() for one in traced.inputs(photo)[stage])
