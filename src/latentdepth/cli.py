@@ -8,6 +8,7 @@ arguments, no such model), 130 Ctrl-C.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Union
 
@@ -21,7 +22,9 @@ from latentdepth.verbs import (
     card,
     convert,
     demo,
+    distill_vae,
     evaluate,
+    export,
     export_checkpoint,
     predict,
     prepare,
@@ -41,6 +44,8 @@ _Verb = Union[  # noqa: UP007  (evaluated when the module is read)
     Annotated[prepare.Prepare, subcommand("prepare")],
     Annotated[train.Train, subcommand("train")],
     Annotated[export_checkpoint.ExportCheckpoint, subcommand("export-checkpoint")],
+    Annotated[distill_vae.DistillVae, subcommand("distill-vae")],
+    Annotated[export.Export, subcommand("export")],
     Annotated[evaluate.Evaluate, subcommand("evaluate")],
     Annotated[ablate.Ablate, subcommand("ablate")],
     Annotated[calibrate.Calibrate, subcommand("calibrate")],
@@ -57,6 +62,8 @@ _RUN: Mapping[type, Callable[[Any], int]] = {
     prepare.Prepare: prepare.run,
     train.Train: train.run,
     export_checkpoint.ExportCheckpoint: export_checkpoint.run,
+    distill_vae.DistillVae: distill_vae.run,
+    export.Export: export.run,
     evaluate.Evaluate: evaluate.run,
     ablate.Ablate: ablate.run,
     calibrate.Calibrate: calibrate.run,
@@ -70,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         verb = _parsed(words)
-        return _RUN[type(verb)](verb)
+        with warnings.catch_warnings():
+            warnings.showwarning = _one_line
+            return _RUN[type(verb)](verb)
     except KeyboardInterrupt:
         _say("stopped by Ctrl-C; nothing was written")
         return 130
@@ -92,6 +101,11 @@ def _parsed(words: list[str]) -> Any:
         args=words,
         config=(FlagCreatePairsOff, OmitArgPrefixes),
     )
+
+
+def _one_line(message: Warning | str, *where: object) -> None:
+    """A warning without the line of code that it comes from."""
+    _say(f"note: {message}")
 
 
 def _say(line: str) -> None:

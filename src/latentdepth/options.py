@@ -5,18 +5,21 @@ Knows neither tensors nor models, so ``latentdepth --help`` can be printed witho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 SamplerName = Literal["ddim", "lcm", "one_step"]
 Controller = Literal["rule", "convergence", "doubling"]
 Effort = Literal["fast", "normal", "best"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Runtime = Literal["torch", "openvino", "onnx"]
 FormatName = Literal["preview", "png16", "exr", "tiff", "npy", "npz", "controlnet", "ply", "glb"]
-TileMode = Literal["off", "grid", "shifted", "random", "adaptive"]
+TileMode = Literal["off", "grid", "shifted", "random", "adaptive", "latent"]
 Wrap = Literal["none", "x", "both"]
 DEFAULT_MODEL = "builtin:tiny-diffusion"
+MOST_OVERLAP = 0.9
+"""Of a tile's side that neighbours may have in common."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,13 @@ class PredictOptions:
     """Resize the result back to the size of the image; else it stays at the size that the network saw."""
     batch: int | None = None
     """Members decoded at once; None picks what memory allows. Does not change the result."""
+    vae: str | None = None
+    """The autoencoder that a diffusion model sees and answers through: full (its own, the default), small (quicker:
+    what `latentdepth distill-vae` put into its folder), or dir:PATH or hub:ORG/REPO of a small or tiny one."""
 
     def __post_init__(self) -> None:
+        if self.vae not in (None, "full", "small") and not self.vae.startswith(("dir:", "hub:")):
+            raise ValueError(f"vae is {self.vae!r}; allowed are full, small, dir:PATH and hub:ORG/REPO[@REV]")
         if self.controller is not None and self.steps != "auto":
             raise ValueError(f"controller is {self.controller}, which decides on steps: give --steps auto with it")
         if self.target is not None and "auto" not in (self.steps, self.members):
@@ -67,7 +75,7 @@ class TileOptions:
     tiles: TileMode = "off"
     """off: whole, at the network's size. grid: in overlapping tiles, fitted to the whole and to each other. shifted:
     the grid and its shifts by half a step. random: those and random tiles. adaptive: only where there is more detail
-    or uncertainty than on the photo's average."""
+    or uncertainty than on the photo's average. latent: the grid, joined at every step of a diffusion model."""
     tile_size: int | None = None
     """Longer side of a tile in pixels of the photo; by default as many as the network sees."""
     tile_overlap: float = 0.5
@@ -81,9 +89,19 @@ class TileOptions:
     Needs tiles."""
 
     def __post_init__(self) -> None:
-        asked = {"tile_size": self.tile_size, "tile_by_context": self.tile_by_context, "wrap": self.wrap}
-        given = [name for name, value in asked.items() if value not in (None, False, "none")]
+        given = [one.name for one in fields(self) if one.name != "tiles" and getattr(self, one.name) != one.default]
         if self.tiles == "off" and given:
-            raise ValueError(f"{given[0]} is given and tiles is off: give --tiles grid (or shifted, random, adaptive)")
+            others = ", ".join(mode for mode in get_args(TileMode) if mode not in ("off", "grid"))
+            raise ValueError(f"{given[0]} is given and tiles is off: give --tiles grid (or {others})")
+        if "random_tiles" in given and self.tiles != "random":
+            raise ValueError(f"random_tiles is given and tiles is {self.tiles}: give --tiles random, or leave it out")
+        if not 0 <= self.tile_overlap <= MOST_OVERLAP:
+            raise ValueError(
+                f"tile_overlap is {self.tile_overlap:g}; allowed is 0 to {MOST_OVERLAP} of a tile's side (at 1, tiles "
+                "would never advance)"
+            )
+        for name, value, least in (("tile_size", self.tile_size, 1), ("random_tiles", self.random_tiles, 0)):
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value}; allowed is {least} or more")
         if self.tile_size is not None and self.tile_by_context:
             raise ValueError("tile_size and tile_by_context are both given; leave out one")

@@ -27,13 +27,16 @@ from latentdepth.core.modality import Modality, depth_like, fit_size, normals, p
 from latentdepth.core.noise import generator, member_noise
 from latentdepth.core.types import Prediction, Quantity
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
+from latentdepth.models.kept_memory import kept_memory
 from latentdepth.models.others.load import is_other, load_other
 from latentdepth.models.source import SCHEMES, resolve
 from latentdepth.models.student import is_student
 from latentdepth.models.student_predictor import StudentPredictor, load_student_predictor
 from latentdepth.models.teacher import is_teacher, load_teacher_network
-from latentdepth.options import DEFAULT_MODEL, Device, Dtype, PredictOptions, SamplerName
-from latentdepth.stages import Sampler, Stages
+from latentdepth.models.vae_choice import load_vae
+from latentdepth.options import DEFAULT_MODEL, Device, Dtype, PredictOptions, Runtime, SamplerName
+from latentdepth.runtimes.predicting import ExportedDiffusion, load_exported
+from latentdepth.stages import Room, Sampler, Stages
 
 _BYTES_PER_PIXEL = 3500  # a full-size VAE decoder in bfloat16: 768 x 576 peaks 1.5 GB above the weights
 _EFFORT_BEST = {"steps": 4, "members": 10}
@@ -76,6 +79,7 @@ class Plan:
     seed: int
     match_input: bool
     batch: int | None
+    vae: str = "full"
     auto: Auto | None = None
     """What is left to each photo; ``steps`` and ``members`` are then the most it may take."""
 
@@ -86,6 +90,7 @@ class DiffusionPredictor:
     def __init__(self, model: DiffusionModel, name: str, adaptive: Settings | None = None) -> None:
         self.model, self.name = model, name
         self.adaptive = adaptive or Settings()
+        self._behind: dict[str, DiffusionModel] = {}
         facts = model.facts
         if facts.modality == "normals":
             self.modality = normals()
@@ -144,6 +149,7 @@ class DiffusionPredictor:
             seed=options.seed,
             match_input=options.match_input,
             batch=options.batch,
+            vae=options.vae or "full",
             auto=auto,
         )
 
@@ -153,6 +159,17 @@ class DiffusionPredictor:
             raise ValueError(f"steps is auto and sampler is {sampler}; steps are chosen for the ddim sampler only")
         if auto.members and (facts.start == "zeros" or facts.image_enters == "as_latent"):
             raise ValueError("members is auto; this model draws no noise, so that all its members are the same one")
+
+    def behind(self, vae: str) -> DiffusionModel:
+        """The model as it sees and answers through the autoencoder ``vae``, which is loaded when it is first asked for.
+
+        Raises ValueError where there is none of that name, or it is made for another model.
+        """
+        if vae == "full":
+            return self.model
+        if vae not in self._behind:
+            self._behind[vae] = self.model.with_vae(load_vae(vae, self.name))
+        return self._behind[vae]
 
     def sampler(self, plan: Plan, members: list[int]) -> Sampler:
         """Stage 4 as a function of (denoise, start noise)."""
@@ -183,11 +200,13 @@ class DiffusionPredictor:
         self, images: Float[Tensor, "n 3 h w"], plan: Plan, noise: Float[Tensor, "e c hl wl"] | None = None
     ) -> Stages:
         """Stages 1 and 2, done, and 3 to 6 for whoever decides on steps and members. ``noise`` replaces stage 3."""
+        model = self.behind(plan.vae)
         height, width = fit_size(images.shape[-2], images.shape[-1], plan.resolution)
         fitted = resize(images * 2 - 1, (height, width))  # 1
-        padded = pad(fitted, self.model.stride)
-        batch = plan.batch or _members_at_once(self.model, padded.shape[-2] * padded.shape[-1])
-        image_latent = torch.cat([self.model.encode(part) for part in padded.split(batch)])  # 2: once, for all members
+        padded = pad(fitted, model.stride)
+        batch = plan.batch or _members_at_once(model, padded.shape[-2] * padded.shape[-1])
+        room = Room(batch)
+        image_latent = room(model.encode, padded)  # 2: once, for all members
         shape = (image_latent.shape[1], image_latent.shape[2], image_latent.shape[3])
 
         def start(members: list[int]) -> Float[Tensor, "e c hl wl"]:
@@ -196,18 +215,19 @@ class DiffusionPredictor:
         def denoise(
             x: Float[Tensor, "a c hl wl"], t: Int[Tensor, " a"], rows: Int[Tensor, " a"]
         ) -> Float[Tensor, "a c hl wl"]:
-            return self.model.x0(x, t, image_latent[rows.to(image_latent.device)])
+            return room(model.x0, x, t, image_latent[rows.to(image_latent.device)])
 
         def sampler(steps: int, members: list[int]) -> Sampler:
             return self.sampler(replace(plan, steps=steps), members)  # 4
 
         def values(latent: Float[Tensor, "a c hl wl"]) -> Float[Tensor, "a cv h w"]:
-            picture = self.model.decode(latent)[..., :height, :width]  # 5, 6
+            picture = room(model.decode, latent)[..., :height, :width]  # 5, 6
             return self.modality.from_decoded(picture).float().cpu()
 
         merge = self.modality.merge
-        return Stages(len(images), self.model.schedule, start, denoise, sampler, values, merge, batch)
+        return Stages(len(images), self.model.schedule, start, denoise, sampler, values, merge, room.rows)
 
+    @kept_memory()
     @torch.inference_mode()
     def members(
         self, image: Float[Tensor, "1 3 h w"], plan: Plan, noise: Float[Tensor, "e c hl wl"] | None = None
@@ -215,6 +235,25 @@ class DiffusionPredictor:
         """Stages 1 to 6 for one image: every member's value at processing size. ``noise`` replaces stage 3."""
         return self.stages(image, plan, noise).draw(0, range(plan.members), plan.steps)
 
+    @kept_memory()
+    @torch.inference_mode()
+    def latent(
+        self, image: Float[Tensor, "1 3 h w"], options: PredictOptions | None = None
+    ) -> tuple[Float[Tensor, "1 c hl wl"], Float[Tensor, "1 1 hl wl"]]:
+        """Mean of the members' clean latents, and their standard deviation averaged over channels (one member: zero).
+
+        Nothing is decoded, which is most of a prediction's time: for whoever wants a latent to start from or to
+        compare, or where members differ, but no map. ``image`` in [0, 1]. Raises ValueError for steps or members auto,
+        which are judged by decoded maps.
+        """
+        plan = self.plan(options or PredictOptions())
+        if plan.auto is not None:
+            raise ValueError("steps or members is auto, which is judged by decoded maps; give numbers for a latent")
+        drawn = self.stages(to_float(image), plan).latents(0, range(plan.members), plan.steps)
+        spread = drawn.std(0, correction=min(1, len(drawn) - 1)).mean(0)
+        return drawn.mean(0)[None], spread[None, None]
+
+    @kept_memory()
     @torch.inference_mode()
     def __call__(
         self,
@@ -260,6 +299,8 @@ class DiffusionPredictor:
                 "seed": plan.seed,
                 "dtype": str(self.model.dtype).removeprefix("torch."),
             }
+            | ({} if plan.vae == "full" else {"vae": plan.vae})
+            | ({"runtime": self.model.runtime} if isinstance(self.model, ExportedDiffusion) else {})
             | ({} if plan.auto is None else account(spent, plan.auto)),
         )
 
@@ -313,12 +354,17 @@ def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
-def load(name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "auto") -> LoadedPredictor:
+def load(
+    name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "auto", runtime: Runtime = "torch"
+) -> LoadedPredictor:
     """A predictor from ``builtin:NAME``, ``dir:PATH`` or ``hub:ORG/REPO[@REV]``; the folder says what kind it is.
 
     ``diffusers:`` before any of these, or before a path, runs a Marigold folder by diffusers' own pipeline instead,
-    the yardstick for ours. Raises ValueError when the name, the folder, the device or the dtype won't do.
+    the yardstick for ours. A ``runtime`` other than torch takes what `latentdepth export` wrote into the folder.
+    Raises ValueError when the name, the folder, the device, the dtype or the export won't do.
     """
+    if runtime != "torch":
+        return _load_exported(name, runtime, device=device, dtype=dtype)
     where = pick_device(device)
     precision = pick_dtype(dtype, where)
     scheme, _, rest = name.partition(":")
@@ -332,4 +378,17 @@ def load(name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "
         return StudentPredictor(load_teacher_network(folder).to(where, precision), name)
     if is_other(folder):
         return load_other(folder, device=where, dtype=precision, name=name)
-    return DiffusionPredictor(load_diffusion(folder, device=where, dtype=precision), name, read_settings(folder))
+    model = load_diffusion(folder, device=where, dtype=precision).freeze()
+    return DiffusionPredictor(model, name, read_settings(folder))
+
+
+def _load_exported(name: str, runtime: Runtime, *, device: Device, dtype: Dtype) -> LoadedPredictor:
+    if device not in ("auto", "cpu"):
+        raise ValueError(f"device is {device} and runtime {runtime}, which runs on the cpu here: leave one of them out")
+    if name.startswith("diffusers:"):
+        raise ValueError(f"{name} runs by diffusers' own pipeline; give the folder without diffusers:, or no --runtime")
+    folder = resolve(name)
+    loaded = load_exported(folder, runtime, dtype=dtype, name=name)
+    if isinstance(loaded, DiffusionModel):
+        return DiffusionPredictor(loaded, name, read_settings(folder))
+    return loaded

@@ -17,10 +17,11 @@ SCHEMES = ("builtin:", "dir:", "hub:")
 SPELLINGS = "builtin:NAME (ships with latentdepth), dir:PATH (a folder) or hub:ORG/REPO[@REV] (downloaded)"
 
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-# The networks of a pipeline lie in subfolders, a single network is model.safetensors, whole or in numbered parts; other
-# weights at the root of a repository are all-in-one files for other programs.
+# The networks of a pipeline lie in subfolders; a single network is model.safetensors, whole or in numbered parts, or
+# diffusion_pytorch_model.safetensors (a tiny autoencoder). Other weights at the root of a repository are all-in-one
+# files for other programs.
 # Pickles (*.bin, *.ckpt) can run code when they are read and are never fetched.
-_ROOT_WEIGHTS = ("model.safetensors", "model-*.safetensors")
+_ROOT_WEIGHTS = ("model.safetensors", "model-*.safetensors", "diffusion_pytorch_model.safetensors")
 _WANTED = ["*.json", "*.txt", "*/*.safetensors", "empty_prompt.safetensors", *_ROOT_WEIGHTS]
 _SAYS_DEPTH = ("architecture", "architectures")  # of our own students ("latentdepth student") and of transformers
 _SECOND_COPIES = ["*.fp16.safetensors", "*.non_ema.safetensors"]

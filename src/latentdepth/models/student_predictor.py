@@ -83,6 +83,8 @@ class StudentPredictor:
             asked = getattr(options, key)
             if asked not in (None, 1):
                 raise ValueError(f"{key} is {asked}; this model answers in one forward pass: leave it out")
+        if options.vae not in (None, "full"):
+            raise ValueError(f"vae is {options.vae}; this model has no autoencoder to replace: leave it out")
         members = (2 if options.effort == "best" else 1) if options.members is None else options.members
         if members not in (1, 2):
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from latentdepth.options import DEFAULT_MODEL, Device, Dtype, PredictOptions
+from latentdepth.options import DEFAULT_MODEL, Device, Dtype, PredictOptions, Runtime
 from latentdepth.verbs.predict import MODEL_HELP, conclude, with_progress
 from latentdepth.verbs.view import draw_beside
 
@@ -24,6 +24,7 @@ class Demo:
     """Replace results that are there."""
     device: Device = "auto"
     dtype: Dtype = "auto"
+    runtime: Runtime = "torch"
     options: PredictOptions = field(default_factory=lambda: PredictOptions(members=4))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from latentdepth.data.options import LabelChoice
-from latentdepth.options import Device, Dtype, PredictOptions
+from latentdepth.options import Device, Dtype, PredictOptions, Runtime
 from latentdepth.verbs.progress import bar
 
 
@@ -33,6 +33,7 @@ def run_labels(
     max_pixels: int | None,
     device: Device,
     dtype: Dtype,
+    runtime: Runtime = "torch",
 ) -> int:
     """Exit status: 0 all is well, 1 photos failed or the disk is full, 130 stopped by Ctrl-C."""
     from latentdepth.images import MAX_PIXELS
@@ -54,7 +55,12 @@ def run_labels(
                 shown.say(f"{fate}: {path}: {text}")
 
         report = label_files(
-            lambda: load(model, device=device, dtype=dtype), photos, labelling, out, model=model, on_photo=on_photo
+            lambda: load(model, device=device, dtype=dtype, runtime=runtime),
+            photos,
+            labelling,
+            out,
+            model=model,
+            on_photo=on_photo,
         )
     print(summary(report, out), file=sys.stderr)
     return 130 if report.stopped == "interrupted" else int(report.failed > 0 or report.stopped is not None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
 
 from tyro.conf import Positional, arg
 
-from latentdepth.options import DEFAULT_MODEL, Device, Dtype, FormatName, PredictOptions
+from latentdepth.options import DEFAULT_MODEL, Device, Dtype, FormatName, PredictOptions, Runtime, TileOptions
 from latentdepth.verbs.labels import LabelOptions, run_labels
 from latentdepth.verbs.progress import bar
 
@@ -48,7 +48,10 @@ class Predict:
     """Refuse photos of more pixels (default 178 million)."""
     device: Device = "auto"
     dtype: Dtype = "auto"
+    runtime: Runtime = "torch"
+    """Engine on the CPU: what `latentdepth export` wrote for openvino or onnx."""
     options: PredictOptions = field(default_factory=PredictOptions)
+    tiles: TileOptions = field(default_factory=TileOptions)
     labels: LabelOptions = field(default_factory=LabelOptions)
 
 
@@ -62,6 +65,8 @@ class ModelChoice(Protocol):
     def device(self) -> Device: ...
     @property
     def dtype(self) -> Dtype: ...
+    @property
+    def runtime(self) -> Runtime: ...
     @property
     def options(self) -> PredictOptions: ...
 
@@ -98,10 +103,11 @@ def run(verb: Predict) -> int:
             max_pixels=verb.max_pixels,
             device=verb.device,
             dtype=verb.dtype,
+            runtime=verb.runtime,
         )
     plan = plan_outputs([path for path in photos if path.exists()], verb.out)
     plan |= {path: verb.out / path.stem for path in photos if path not in plan}  # to be reported as missing
-    report = with_progress(verb, plan, saving)
+    report = with_progress(verb, plan, saving, verb.tiles)
     return conclude(report, verb.out)
 
 
@@ -110,15 +116,25 @@ def _check_target(verb: Predict) -> None:
     plain = Predict()
     if verb.to == "files" and verb.labels != plain.labels:
         raise ValueError("there are options of labels, which are written with --to shards; add that, or leave them out")
-    for name in ("formats", "skip_existing", "overwrite", "near_far", "fov_deg"):
-        if verb.to == "shards" and getattr(verb, name) != getattr(plain, name):
+    given = [
+        one for one in ("formats", "skip_existing", "overwrite", "near_far", "fov_deg") if _differs(one, verb, plain)
+    ]
+    given += [one.name for one in fields(TileOptions) if _differs(one.name, verb.tiles, plain.tiles)]
+    for name in given:
+        if verb.to == "shards":
             raise ValueError(
                 f"--{name.replace('_', '-')} is for files, and --to shards writes labels: leave it out (the same "
                 "command goes on where it stopped; another --out begins anew)"
             )
 
 
-def with_progress(verb: ModelChoice, plan: Mapping[Path, Path], saving: Saving) -> Report:
+def _differs(name: str, given: object, plain: object) -> bool:
+    return getattr(given, name) != getattr(plain, name)
+
+
+def with_progress(
+    verb: ModelChoice, plan: Mapping[Path, Path], saving: Saving, tiles: TileOptions | None = None
+) -> Report:
     """``bulk.predict_files`` with a bar on standard error; a line for each photo that failed or has a note."""
     from latentdepth.bulk import Outcome, predict_files
     from latentdepth.predictor import load
@@ -131,11 +147,13 @@ def with_progress(verb: ModelChoice, plan: Mapping[Path, Path], saving: Saving) 
                 shown.say(f"{'failed' if outcome == 'failed' else 'note'}: {path}: {text}")
 
         return predict_files(
-            lambda: load(verb.model, device=verb.device, dtype=verb.dtype),
+            lambda: load(verb.model, device=verb.device, dtype=verb.dtype, runtime=verb.runtime),
             plan,
             verb.options,
             saving=saving,
             on_photo=on_photo,
+            tiles=tiles,
+            on_tile=lambda done, total: shown.within("tiles", done, total),
         )
 
 
