@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,3 +49,32 @@ def test_the_processor_says_what_torch_uses() -> None:
     here: Any = this_processor()
     assert torch.backends.cpu.get_cpu_capability().lower() in here.features
     assert ("avx512_bf16" in here.features) is torch.cpu._is_avx512_bf16_supported()
+
+
+_TWO_GRAPHS = """
+import gc, signal, subprocess, sys
+from pathlib import Path
+import torch
+from latentdepth.runtimes.openvino_engine import OpenVinoEngine
+
+engine, path = OpenVinoEngine(), Path(sys.argv[1])
+image = torch.rand(1, 3, 8, 8)
+engine.write(torch.nn.Conv2d(3, 2, 3), (image,), path)
+heard = []
+signal.signal(signal.SIGCHLD, lambda *_: heard.append(1))
+graphs = [engine.read(path, dtype=torch.float32, cache=None) for _ in range(2)]
+for graph in graphs:
+    graph(image)
+del graph
+while graphs:  # the oldest first
+    graphs.pop(0)
+    gc.collect()
+subprocess.run([sys.executable, "-c", ""], check=True)
+assert heard
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGCHLD")
+def test_signals_are_handled_after_networks_are_let_go(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    subprocess.run([sys.executable, "-c", _TWO_GRAPHS, str(tmp_path / "small.xml")], check=True)

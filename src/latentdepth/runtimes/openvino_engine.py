@@ -5,6 +5,7 @@ The only file that knows of openvino.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -21,6 +22,17 @@ _KEPT = 4
 _HINT = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
+@functools.cache
+def _core() -> openvino.Core:
+    """One for the process, never let go.
+
+    Each core gives the thread a stack for signal handlers, and takes its memory away when it goes. Of two that go in
+    the order in which they came, the second puts back the stack of the first, and the next Ctrl-C or child's end is a
+    segmentation fault.
+    """
+    return openvino.Core()
+
+
 class OpenVinoEngine:
     """OpenVINO on the processor."""
 
@@ -35,7 +47,7 @@ class OpenVinoEngine:
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:
         """bfloat16 first, where the processor multiplies in it."""
-        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return (torch.bfloat16, torch.float32) if "BF16" in able else (torch.float32,)
 
     def write(self, network: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
@@ -57,7 +69,6 @@ class OpenVinoGraph:
     """One network; the sizes that were asked for last stay compiled."""
 
     def __init__(self, path: Path, hint: str, cache: Path | None) -> None:
-        self.core = openvino.Core()
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -68,7 +79,7 @@ class OpenVinoGraph:
         own = None if cache is None else cache / f"{hint}-{settings['INFERENCE_NUM_THREADS']}"
         self.settings = settings if own is None else settings | {"CACHE_DIR": str(own)}
         try:
-            self.network = self.core.read_model(path)
+            self.network = _core().read_model(path)
         except RuntimeError as error:
             raise ValueError(f"{path} can't be read ({str(error).splitlines()[0]}); export the model again") from error
         self.compiled: OrderedDict[tuple[tuple[int, ...], ...], openvino.CompiledModel] = OrderedDict()
@@ -78,7 +89,7 @@ class OpenVinoGraph:
         if shapes not in self.compiled:
             fixed = self.network.clone()
             fixed.reshape({i: list(shape) for i, shape in enumerate(shapes)})
-            self.compiled[shapes] = self.core.compile_model(fixed, "CPU", self.settings)
+            self.compiled[shapes] = _core().compile_model(fixed, "CPU", self.settings)
             while len(self.compiled) > _KEPT:
                 self.compiled.popitem(last=False)
         self.compiled.move_to_end(shapes)
