@@ -150,7 +150,8 @@ def test_the_saved_folder_asks_for_the_lcm_sampler(model: DiffusionModel, pixels
     assert isinstance(predictor, DiffusionPredictor)
     assert predictor.plan(PredictOptions()).sampler == "lcm"
     photo = (pixels.image + 1) / 2
-    assert torch.equal(predictor(photo).value, task.predict(photo).value)
+    # a loaded model runs in the quick forms: equal up to the rounding of float32
+    torch.testing.assert_close(predictor(photo).value, task.predict(photo).value, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("wrong", [{"timesteps": 0}, {"target_decay": 1.5}, {"huber": 0.0}])

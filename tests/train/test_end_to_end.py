@@ -125,7 +125,8 @@ def test_the_saved_folder_predicts_what_was_trained(model: DiffusionModel, pixel
     photo = (pixels.image + 1) / 2
     found = predictor(photo, PredictOptions(resolution=0)).value
     torch.testing.assert_close(found, (answer(task, pixels) + 1) / 2, atol=1e-5, rtol=1e-5)  # one image at a time
-    assert torch.equal(task.predict(photo).value, predictor(photo).value)
+    # a loaded model runs in the quick forms: equal up to the rounding of float32
+    torch.testing.assert_close(task.predict(photo).value, predictor(photo).value, atol=1e-4, rtol=0)
 
 
 def test_latents_are_refused(model: DiffusionModel, latents: LatentBatch):

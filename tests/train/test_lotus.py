@@ -98,7 +98,8 @@ def test_the_saved_folder_predicts_in_one_step(
     assert predictor.model.facts == lotus.facts
     photo = torch.rand(2, 3, 16, 16, generator=generator("photo"))
     found = predictor(photo).value
-    assert torch.equal(found, task.predict(photo).value)
+    # a loaded model runs in the quick forms: equal up to the rounding of float32
+    torch.testing.assert_close(found, task.predict(photo).value, atol=1e-4, rtol=0)
     with torch.no_grad():
         image = lotus.encode(photo * 2 - 1)
         labels = torch.tensor(ESTIMATE).expand(2, -1)
