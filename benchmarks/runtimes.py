@@ -2,6 +2,9 @@
 
     python benchmarks/runtimes.py diffusion [FOLDER] --size 256x192
     python benchmarks/runtimes.py student [FOLDER] --size 512x384 --size 384x288
+    python benchmarks/runtimes.py diffusion --stages step --compile --engines openvino
+
+Layers in 8 bits are calibrated on the samples of `latentdepth demo`. --compile adds torch.compile, by a C++ compiler.
 
 Without a folder: the embedded diffusion model, or a student of the recipe's form with random weights. Prints medians of
 the processor's time, which other work on the machine disturbs little, and of the clock's.
@@ -20,16 +23,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from latentdepth.demo import sample_photos
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.source import resolve
 from latentdepth.models.student import Student, StudentFacts, folded, load_student
 from latentdepth.models.teacher import is_teacher
-from latentdepth.runtimes.engine import Engine, engine
-from latentdepth.runtimes.exporting import relative_difference
+from latentdepth.runtimes.comparing import relative_difference
+from latentdepth.runtimes.engine import Engine, Quantiser, engine
+from latentdepth.runtimes.quantising import calibration
 from latentdepth.runtimes.traced import DECODE, ENCODE, STEP, WHOLE, Traceable, example, traceable
 
 Run = Callable[..., Tensor]
 BASE = "torch bfloat16"
+COMPILED = "torch.compile bfloat16"
 
 
 def torch_stages(model: DiffusionModel) -> dict[str, Run]:
@@ -61,15 +67,19 @@ def student_of(folder: Path | None) -> tuple[Traceable, dict[str, Run]]:
 
 
 @contextmanager
-def _engines(traced: Traceable, names: list[str], stage: str) -> Iterator[dict[str, Run]]:
+def _engines(traced: Traceable, names: list[str], stage: str, sizes: list[tuple[int, int]]) -> Iterator[dict[str, Run]]:
     """Every engine's graph of one stage; its files last as long as they are used."""
     with tempfile.TemporaryDirectory() as scratch:
         runs: dict[str, Run] = {}
         for name in names:
-            found: Engine = engine(name)  # pyright: ignore[reportArgumentType]
+            found: Engine = engine(name, exports=True)  # pyright: ignore[reportArgumentType]
             path = Path(scratch) / f"{name}-{stage}{found.suffix}"
             began = time.perf_counter()
             found.write(traced.stages[stage], example(stage, traced), path)
+            if isinstance(found, Quantiser):
+                photos = tuple(sample_photos().values())
+                source, path = path, path.with_stem(f"quantised-{stage}")
+                found.quantise(source, calibration(traced, sizes, photos)[stage], path)
             print(f"{name}: {stage} exported in {time.perf_counter() - began:.0f} s", flush=True)
             for dtype in found.dtypes:
                 word = str(dtype).removeprefix("torch.")
@@ -89,6 +99,11 @@ def measure(runs: dict[str, Run], inputs: tuple[Tensor, ...], times: int) -> dic
     return {name: (statistics.median(a for a, _ in t), statistics.median(b for _, b in t)) for name, t in taken.items()}
 
 
+def _size(word: str) -> tuple[int, int]:
+    width, height = word.split("x")
+    return int(width), int(height)
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,7 +112,9 @@ def main() -> None:
     parser.add_argument("--size", action="append", default=[], metavar="WxH")
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--engines", default="openvino,onnx")
+    parser.add_argument("--engines", default="openvino,openvino-int8,onnx")
+    parser.add_argument("--stages", help="only these, such as encode,step")
+    parser.add_argument("--compile", action="store_true", help="torch.compile beside the others")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     torch.set_grad_enabled(False)
@@ -109,19 +126,21 @@ def main() -> None:
         traced = traceable(folder)
         ours = torch_stages(load_diffusion(folder, device=cpu, dtype=torch.bfloat16).freeze())
     rows = []
-    sizes = [tuple(map(int, word.split("x"))) for word in asked.size or ["384x288"]]
-    for stage in traced.stages:
-        with _engines(traced, asked.engines.split(","), stage) as graphs:
+    sizes = [_size(word) for word in asked.size or ["384x288"]]
+    for stage in asked.stages.split(",") if asked.stages else traced.stages:
+        with _engines(traced, asked.engines.split(","), stage, sizes) as graphs:
+            if asked.compile:
+                graphs[COMPILED] = torch.compile(ours[stage], dynamic=False)
             for width, height in sizes:
                 photo = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
-                inputs = traced.inputs(photo)[stage]
+                inputs = traced.inputs(photo)[stage][0]
                 wanted = traced.stages[stage](*inputs)
                 runs = {BASE: ours[stage], **graphs}
                 seconds = measure(runs, inputs, asked.runs)
                 for name, (busy, clock) in seconds.items():
                     ratio, by_clock = seconds[BASE][0] / busy, seconds[BASE][1] / clock
                     # torch's step goes on to the clean latent, whose difference is another number
-                    own = stage == STEP and name == BASE
+                    own = stage == STEP and name in (BASE, COMPILED)
                     off = "" if own else f"{relative_difference(runs[name](*inputs), wanted):.1e}"
                     rows.append(
                         f"| {stage} {width}x{height} | {name} | {1000 * busy:.0f} | {1000 * clock:.0f} | "

@@ -13,8 +13,8 @@ import torch
 
 from latentdepth.options import Runtime
 from latentdepth.runtimes.artefact import Check, this_processor
+from latentdepth.runtimes.comparing import relative_difference
 from latentdepth.runtimes.engine import engine
-from latentdepth.runtimes.exporting import relative_difference
 
 
 @pytest.mark.parametrize(("runtime", "library"), [("openvino", "openvino"), ("onnx", "onnxruntime")])
@@ -30,7 +30,7 @@ def test_a_missing_library_is_named_with_what_to_type(
 
 
 def test_torch_needs_no_engine() -> None:
-    with pytest.raises(ValueError, match=r"runtime is 'torch'; exported for are: openvino, onnx"):
+    with pytest.raises(ValueError, match=r"runtime is 'torch'; exported for are: openvino, openvino-int8, onnx"):
         engine("torch")
 
 

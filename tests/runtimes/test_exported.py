@@ -14,13 +14,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.student import Student, StudentFacts
 from latentdepth.options import PredictOptions, Runtime
-from latentdepth.predictor import load
 from latentdepth.runtimes.artefact import Check, artefact_folder
+from latentdepth.runtimes.comparing import relative_difference
 from latentdepth.runtimes.engine import engine
-from latentdepth.runtimes.exporting import Progress, export_model, relative_difference
+from latentdepth.runtimes.exporting import Progress, export_model
 from latentdepth.runtimes.predicting import ExportedDiffusion, load_exported
 
 ENGINES: tuple[Runtime, ...] = ("openvino", "onnx")
@@ -246,7 +247,7 @@ def test_what_differs_from_torch_is_not_left_behind(
     folder = Path(shutil.copytree(tiny_folder, tmp_path / "drifting"))
     whole = exporting.traceable(folder)
     drifting = replace(whole, stages={"encode": _Drifting(whole.stages["encode"])})
-    drifting = replace(drifting, inputs=lambda image: {"encode": (image * 2 - 1,)})
+    drifting = replace(drifting, inputs=lambda image, *, every_step=False: {"encode": [(image * 2 - 1,)]})
     monkeypatch.setattr(exporting, "traceable", lambda model: drifting)
     with pytest.raises(ValueError, match=rf"{runtime} differs from torch by 0\.2 in encode .*Nothing was exported"):
         export_model(folder, runtime, name="drifting", photos=[photo], sizes=[SIZE])

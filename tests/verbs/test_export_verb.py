@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import load
 from latentdepth.verbs.export import Export, run
 
 

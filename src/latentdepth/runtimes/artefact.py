@@ -79,6 +79,10 @@ class Artefact:
     checks: tuple[Check, ...]
     network: Network | None = None
     """None for a diffusion model, whose folder says all."""
+    int8: tuple[str, ...] = ()
+    """Stages with layers in 8-bit integers."""
+    missed: tuple[Check, ...] = ()
+    """Worst comparison of each stage that was too far from torch in int8, and therefore stayed as it was."""
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -123,10 +127,21 @@ def hash_of(model: Path) -> str:
 
 
 def new_artefact(
-    model: Path, runtime: Runtime, *, version: str, graphs: Path, checks: tuple[Check, ...], network: Network | None
+    model: Path,
+    runtime: Runtime,
+    *,
+    version: str,
+    graphs: Path,
+    checks: tuple[Check, ...],
+    network: Network | None,
+    int8: tuple[str, ...] = (),
+    missed: tuple[Check, ...] = (),
 ) -> Artefact:
     """For the graphs that lie in ``graphs`` and were just made, here, of ``model``."""
-    return Artefact(_FORMAT, runtime, version, hash_of(model), this_processor(), _bytes(graphs), checks, network)
+    weights, size_bytes = hash_of(model), _bytes(graphs)
+    return Artefact(
+        _FORMAT, runtime, version, weights, this_processor(), size_bytes, checks, network, int8=int8, missed=missed
+    )
 
 
 def write_artefact(artefact: Artefact, folder: Path) -> None:

@@ -5,7 +5,7 @@ One engine is one optional library, imported when it is first asked for. Knows n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
@@ -45,9 +45,32 @@ class Engine(Protocol):
         ...
 
 
-def engine(runtime: Runtime) -> Engine:
-    """The engine of that name. Raises ValueError, saying what to install, where its library is missing."""
+@runtime_checkable
+class Quantiser(Engine, Protocol):
+    """An engine that can put a network's layers into 8 bits."""
+
+    def check_calibrating(self) -> None:
+        """Raises ModuleNotFoundError where the library that does it is missing; predicting needs none."""
+        ...
+
+    def quantise(self, source: Path, inputs: Sequence[tuple[Tensor, ...]], path: Path) -> None:
+        """The network of ``source``, as ``write`` made it, into ``path``, with ranges from ``inputs``."""
+        ...
+
+
+def engine(runtime: Runtime, *, exports: bool = False) -> Engine:
+    """The engine of that name; ``exports`` if it shall write networks, for which some need more than to read them.
+
+    Raises ValueError, saying what to install, where its library is missing.
+    """
     try:
+        if runtime == "openvino-int8":
+            from latentdepth.runtimes.openvino_int8 import OpenVinoInt8Engine
+
+            found = OpenVinoInt8Engine()
+            if exports:
+                found.check_calibrating()
+            return found
         if runtime == "openvino":
             from latentdepth.runtimes.openvino_engine import OpenVinoEngine
 
@@ -57,7 +80,7 @@ def engine(runtime: Runtime) -> Engine:
 
             return OnnxEngine()
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("openvino", "onnxruntime", "onnx"):
+        if error.name is None or error.name.partition(".")[0] not in ("openvino", "nncf", "onnxruntime", "onnx"):
             raise
         raise ValueError(
             f"runtime is {runtime}, and the library {error.name} is not installed: pip install "

@@ -6,16 +6,10 @@ What fails the comparison is not left behind. Knows no command line.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from latentdepth.core.modality import resize
-from latentdepth.images import read
 from latentdepth.options import Runtime
 from latentdepth.runtimes.artefact import (
     Artefact,
@@ -26,13 +20,10 @@ from latentdepth.runtimes.artefact import (
     read_artefact,
     write_artefact,
 )
-from latentdepth.runtimes.engine import Engine, Graph, engine
+from latentdepth.runtimes.comparing import Reference, Size, compared, pairs, references, worst_of
+from latentdepth.runtimes.engine import Engine, Quantiser, engine
+from latentdepth.runtimes.quantising import calibration, quantise_stage
 from latentdepth.runtimes.traced import Traceable, example, traceable
-
-ALLOWED = {torch.float32: 1e-4, torch.bfloat16: 0.08}
-"""Relative difference of a stage. float32, which is always compared, proves that the graph is the network: only sums
-are in another order. bfloat16 has 8 bits, and its roundings come to 1 to 5 % at the end of a deep network."""
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -40,8 +31,9 @@ class Progress:
     """Told of what is being done; by default nothing happens."""
 
     begins: Callable[[int], None] = lambda steps: None
-    """So many steps: stages to write, and comparisons."""
+    """So many steps: stages to write, all stages' inputs to calibrate on, and comparisons."""
     wrote: Callable[[str], None] = lambda stage: None
+    calibrated: Callable[[], None] = lambda: None
     checked: Callable[[Check], None] = lambda check: None
 
 
@@ -51,6 +43,7 @@ def export_model(
     *,
     name: str,
     photos: Sequence[Path],
+    calibrate: Sequence[Path] = (),
     sizes: Sequence[Size] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -61,8 +54,11 @@ def export_model(
     ``name`` is how messages call the model. An export that fits is kept, and ``sizes`` are added to it; ``overwrite``
     begins anew. Raises ValueError for missing libraries, sizes that the network can't see, broken weights, a stage that
     is further from torch than ``ALLOWED``, and for an export there that no longer fits.
+
+    An engine of 8 bits takes the ranges of its layers from ``calibrate``, by default ``photos``. A stage that is then
+    further from torch than ``ALLOWED_INT8`` stays as it is; ValueError where that is every one.
     """
-    found, progress = engine(runtime), progress or Progress()
+    found, progress = engine(runtime, exports=True), progress or Progress()
     if not photos:
         raise ValueError('no photo to compare on: pip install "latentdepth[demo]" for the samples, or give --photos')
     folder = artefact_folder(model, runtime)
@@ -71,16 +67,33 @@ def export_model(
         kept = read_artefact(model, runtime, version=found.version, name=name)
     traced = traceable(model)
     wanted = [size for size in _checked_sizes(sizes or traced.sizes, traced) if not kept or size not in kept.sizes]
-    progress.begins((0 if kept else len(traced.stages)) + len(wanted) * len(traced.stages) * len(found.dtypes))
+    quantises = isinstance(found, Quantiser)
+    steps = 0 if kept else len(traced.stages) + quantises
+    comparisons = len(pairs(wanted, photos, every_photo=quantises)) * len(traced.stages) * len(found.dtypes)
+    progress.begins(steps + comparisons)
     making = folder if kept else folder.parent / f".{runtime}.partial"
     try:
         if not kept:
             _write_stages(traced, found, making, progress)
-        checks = tuple(_compared(traced, found, making, wanted, photos, progress))
+        beside = tuple(references(traced, wanted, photos, thorough=quantises))
+        int8, missed = (kept.int8, kept.missed) if kept else ((), ())
+        if isinstance(found, Quantiser) and not kept:
+            checks, missed = _quantised(traced, found, making, calibrate or photos, beside, progress)
+            left = [one.stage for one in missed]
+            int8 = tuple(stage for stage in traced.stages if stage not in left)
+        else:
+            checks = _compared(traced, found, making, beside, int8, progress)
         _refuse(checks, runtime)
-        checks = (kept.checks if kept else ()) + checks
-        network = traced.network
-        artefact = new_artefact(model, runtime, version=found.version, graphs=making, checks=checks, network=network)
+        artefact = new_artefact(
+            model,
+            runtime,
+            version=found.version,
+            graphs=making,
+            checks=(kept.checks if kept else ()) + checks,
+            network=traced.network,
+            int8=int8,
+            missed=missed,
+        )
         write_artefact(artefact, making)
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
@@ -123,37 +136,59 @@ def _write_stages(traced: Traceable, found: Engine, folder: Path, progress: Prog
 
 
 def _compared(
-    traced: Traceable, found: Engine, folder: Path, sizes: Sequence[Size], photos: Sequence[Path], progress: Progress
-) -> Iterator[Check]:
-    """Every stage at every size in every dtype, each size on another photo."""
-    graphs: dict[tuple[str, torch.dtype], Graph] = {
-        (stage, dtype): found.read(folder / f"{stage}{found.suffix}", dtype=dtype, cache=None)
-        for stage in traced.stages
-        for dtype in found.dtypes
-    }
-    for i, (width, height) in enumerate(sizes):
-        photo = resize(read(photos[i % len(photos)]).pixels, (height, width)).clamp(0, 1)
-        for stage, inputs in traced.inputs(photo).items():
-            with torch.inference_mode():
-                wanted = traced.stages[stage](*inputs)
-            for dtype in found.dtypes:
-                said = graphs[stage, dtype](*inputs)
-                word = str(dtype).removeprefix("torch.")
-                check = Check(stage, width, height, word, relative_difference(said, wanted), ALLOWED[dtype])
-                progress.checked(check)
-                yield check
+    traced: Traceable,
+    found: Engine,
+    folder: Path,
+    beside: Sequence[Reference],
+    int8: Sequence[str],
+    progress: Progress,
+) -> tuple[Check, ...]:
+    done: list[Check] = []
+    for stage in traced.stages:
+        path = folder / f"{stage}{found.suffix}"
+        done += compared(found, path, _of(stage, beside), int8=stage in int8, checked=progress.checked)
+    return tuple(done)
 
 
-def relative_difference(said: Float[Tensor, "*shape"], wanted: Float[Tensor, "*shape"]) -> float:
-    """|said - wanted| / |wanted|, in the Euclidean norm; NaN where either holds one."""
-    wanted = wanted.double()
-    return float((said.double() - wanted).norm() / wanted.norm().clamp_min(1e-12))
+def _quantised(
+    traced: Traceable,
+    found: Quantiser,
+    folder: Path,
+    photos: Sequence[Path],
+    beside: Sequence[Reference],
+    progress: Progress,
+) -> tuple[tuple[Check, ...], tuple[Check, ...]]:
+    """Comparisons of what is there now, and of each stage that int8 is too far off for, and that stays, the worst."""
+    sizes = tuple(dict.fromkeys((one.width, one.height) for one in beside))
+    inputs = calibration(traced, sizes, photos)
+    progress.calibrated()
+    done: list[Check] = []
+    missed: list[Check] = []
+    for stage in traced.stages:
+        path, own = folder / f"{stage}{found.suffix}", _of(stage, beside)
+        holds, checks = quantise_stage(found, path, inputs[stage], own, checked=progress.checked)
+        if not holds:
+            missed.append(worst_of(checks))
+            checks = tuple(compared(found, path, own, int8=False, checked=lambda check: None))
+        done += checks
+    if len(missed) == len(traced.stages):
+        worst = worst_of(missed)
+        raise ValueError(
+            f"{found.runtime} differs from torch by {worst.difference:.2g} in {worst.stage} at "
+            f"{worst.width}x{worst.height}; allowed is {worst.allowed:g}, and no other stage holds either. Nothing was "
+            "exported: take --runtime openvino, or give --calibrate more photos, and such as the model shall see"
+        )
+    return tuple(done), tuple(missed)
+
+
+def _of(stage: str, beside: Sequence[Reference]) -> tuple[Reference, ...]:
+    return tuple(one for one in beside if one.stage == stage)
 
 
 def _refuse(checks: Sequence[Check], runtime: Runtime) -> None:
     failed = [one for one in checks if not one.passed]
     if failed:
-        worst = max(failed, key=lambda one: one.difference if one.difference == one.difference else float("inf"))
+        worst = worst_of(failed)
         raise ValueError(
             f"{runtime} differs from torch by {worst.difference:.2g} in {worst.stage} at {worst.width}x{worst.height} "
             f"in {worst.dtype}; allowed is {worst.allowed:g} ({len(failed)} of {len(checks)} comparisons failed). "

@@ -5,9 +5,11 @@ The only file that knows of openvino.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,18 @@ def _core() -> openvino.Core:
     segmentation fault.
     """
     return openvino.Core()
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[openvino.Core]:
+    """The process's core, which meanwhile every library gets that asks openvino for one of its own."""
+    core = _core()
+    made = openvino.Core
+    openvino.Core = lambda: core  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield core
+    finally:
+        openvino.Core = made
 
 
 class OpenVinoEngine:

@@ -5,18 +5,18 @@ What never changes is inside: the prompt, the task's label, the latent's scale. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from latentdepth.core import samplers
 from latentdepth.core.modality import fit_size
-from latentdepth.core.noise import member_noise
+from latentdepth.core.noise import generator, member_noise
 from latentdepth.models.dense import DenseNetwork
 from latentdepth.models.diffusion import DiffusionModel, decoded, load_diffusion, posterior
 from latentdepth.models.student import folded, is_student, load_student
@@ -25,6 +25,7 @@ from latentdepth.models.teacher import is_teacher, load_teacher_network
 from latentdepth.runtimes.artefact import Network
 
 _SHAPES = ((4, 3), (3, 4), (3, 2), (2, 3), (16, 9), (9, 16), (1, 1))
+_STEPS = 4  # at least, of those that say what a U-Net may meet: predictions take 1 to 4
 ENCODE, STEP, DECODE, WHOLE = "encode", "step", "decode", "network"
 
 
@@ -77,7 +78,19 @@ class Whole(nn.Module):
         return self.network(image).value
 
 
-Inputs = dict[str, tuple[Tensor, ...]]
+Inputs = tuple[Tensor, ...]
+
+
+@runtime_checkable
+class Inspect(Protocol):
+    """Runs torch on a photo to find what the stages take."""
+
+    def __call__(self, photo: Float[Tensor, "1 3 h w"], *, every_step: bool = False) -> dict[str, list[Inputs]]:
+        """Of each stage, for a photo in [0, 1] whose sides are multiples of the stride.
+
+        The sampler's first step alone, or every one: of a single jump, and of at least four steps.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -86,11 +99,12 @@ class Traceable:
 
     stages: dict[str, nn.Module]
     stride: int
-    inputs: Callable[[Float[Tensor, "1 3 h w"]], Inputs]
-    """Of each stage, for a photo in [0, 1] whose sides are multiples of ``stride``, by running torch."""
+    inputs: Inspect
     sizes: tuple[tuple[int, int], ...]
     """(width, height) that photos of usual shapes come to at the model's own resolution."""
     network: Network | None
+    affine: bool
+    """Whether the answer of its one stage has any scale and shift, which no loss held."""
 
 
 def traceable(folder: Path) -> Traceable:
@@ -107,13 +121,13 @@ def traceable(folder: Path) -> Traceable:
         network.stride, network.resolution, sum(p.numel() for p in network.parameters()), network.max_depth_m
     )
 
-    def inputs(photo: Float[Tensor, "1 3 h w"]) -> Inputs:
-        return {WHOLE: (photo,)}
+    def inputs(photo: Float[Tensor, "1 3 h w"], *, every_step: bool = False) -> dict[str, list[Inputs]]:
+        return {WHOLE: [(photo,)]}
 
     shapes = ((h * 1000, w * 1000) for w, h in _SHAPES)
     fitted = (fitted_size(h, w, network.resolution, network.stride) for h, w in shapes)
     sizes = tuple(dict.fromkeys((w, h) for h, w in fitted))
-    return Traceable({WHOLE: whole}, network.stride, inputs, sizes, facts)
+    return Traceable({WHOLE: whole}, network.stride, inputs, sizes, facts, affine=network.max_depth_m is None)
 
 
 def _of_diffusion(model: DiffusionModel) -> Traceable:
@@ -127,16 +141,28 @@ def _of_diffusion(model: DiffusionModel) -> Traceable:
     }
 
     @torch.inference_mode()
-    def inputs(photo: Float[Tensor, "1 3 h w"]) -> Inputs:
+    def inputs(photo: Float[Tensor, "1 3 h w"], *, every_step: bool = False) -> dict[str, list[Inputs]]:
         image = photo * 2 - 1
         latent = stages[ENCODE](image)
         shape = (latent.shape[1], latent.shape[2], latent.shape[3])
         start = torch.zeros_like(latent) if facts.start == "zeros" else member_noise(0, [0], shape)
-        t = torch.tensor([model.schedule.length - 1 if facts.timestep is None else facts.timestep])
-        network_in = latent if facts.image_enters == "as_latent" else torch.cat((latent, start), 1)
-        noisy = latent if facts.image_enters == "as_latent" else start
-        clean = model.schedule.x0(stages[STEP](network_in, t), noisy, t)
-        return {ENCODE: (image,), STEP: (network_in, t), DECODE: (clean,)}
+        alone = facts.image_enters == "as_latent"
+        steps: list[Inputs] = []
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            noisy = latent if alone else x
+            steps.append((latent if alone else torch.cat((latent, x), 1), t))
+            return model.schedule.x0(stages[STEP](*steps[-1]), noisy, t)
+
+        def renoise(step: int) -> Tensor:
+            return torch.randn((1, *shape), generator=generator("lcm", 0, 0, step))
+
+        clean = [samplers.one_step(denoise, start, model.schedule, timestep=facts.timestep)]
+        if every_step and facts.sampler == "ddim":
+            clean.append(samplers.ddim(denoise, start, model.schedule, max(facts.steps, _STEPS)))
+        elif every_step and facts.sampler == "lcm":
+            clean.append(samplers.lcm(denoise, start, model.schedule, max(facts.steps, _STEPS), renoise=renoise))
+        return {ENCODE: [(image,)], STEP: steps, DECODE: [(one,) for one in clean]}
 
     def seen(width: int, height: int) -> tuple[int, int]:
         fitted = fit_size(height * 1000, width * 1000, facts.resolution or 768)
@@ -144,10 +170,10 @@ def _of_diffusion(model: DiffusionModel) -> Traceable:
         return w, h
 
     sizes = tuple(dict.fromkeys(seen(*shape) for shape in _SHAPES))
-    return Traceable(stages, stride, inputs, sizes, None)
+    return Traceable(stages, stride, inputs, sizes, None, affine=False)
 
 
-def example(stage: str, traced: Traceable) -> tuple[Tensor, ...]:
+def example(stage: str, traced: Traceable) -> Inputs:
     """Inputs to trace ``stage`` with.
 
     Their latent has odd sides, so that what a U-Net does for sides that don't halve evenly is part of the trace; for
@@ -156,4 +182,4 @@ def example(stage: str, traced: Traceable) -> tuple[Tensor, ...]:
     height, width = 9 * traced.stride, 11 * traced.stride
     photo = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
     # copies, because the tracer takes no tensors that were made in inference mode
-    return tuple(one.clone() for one in traced.inputs(photo)[stage])
+    return tuple(one.clone() for one in traced.inputs(photo)[stage][0])
