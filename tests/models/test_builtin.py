@@ -1,4 +1,4 @@
-"""The embedded model: the same numbers as when it was made, and sense on a real photo with known depth."""
+"""The embedded models: the same numbers as when they were made, and sense on a real photo with known depth."""
 
 from __future__ import annotations
 
@@ -15,21 +15,31 @@ from latentdepth.core.align import fit_disparity
 from latentdepth.core.metrics import abs_rel
 from latentdepth.demo import sample_photos
 from latentdepth.images import read
+from latentdepth.loading import load
 from latentdepth.models.source import resolve
-from latentdepth.options import DEFAULT_MODEL, PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.models.student_predictor import StudentPredictor
+from latentdepth.options import DEFAULT_MODEL, DIFFUSION_MODEL, PredictOptions
+from latentdepth.predictor import DiffusionPredictor
 
 
 @pytest.fixture(scope="module")
 def predictor() -> DiffusionPredictor:
-    loaded = load(DEFAULT_MODEL, device="cpu", dtype="float32")
+    loaded = load(DIFFUSION_MODEL, device="cpu", dtype="float32")
     assert isinstance(loaded, DiffusionPredictor)
     return loaded
 
 
-def test_it_is_small_and_described():
-    folder = resolve(DEFAULT_MODEL)
-    assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) < 32e6
+@pytest.fixture(scope="module")
+def student() -> StudentPredictor:
+    loaded = load(device="cpu", dtype="float32")
+    assert isinstance(loaded, StudentPredictor)
+    return loaded
+
+
+@pytest.mark.parametrize(("name", "most_bytes"), [(DEFAULT_MODEL, 11e6), (DIFFUSION_MODEL, 32e6)])
+def test_they_are_small_and_described(name: str, most_bytes: float):
+    folder = resolve(name)
+    assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) < most_bytes
     card = (folder / "README.md").read_text(encoding="utf-8")
     for word in ("Data", "Seed", "Command", "AbsRel", "Limits"):
         assert word in card
@@ -38,7 +48,7 @@ def test_it_is_small_and_described():
 def test_it_is_a_folder_that_diffusers_loads():
     from diffusers import MarigoldDepthPipeline
 
-    pipe = MarigoldDepthPipeline.from_pretrained(resolve(DEFAULT_MODEL), text_encoder=None, tokenizer=None)
+    pipe = MarigoldDepthPipeline.from_pretrained(resolve(DIFFUSION_MODEL), text_encoder=None, tokenizer=None)
     assert pipe.unet.config["in_channels"] == 8
     assert pipe.vae.config["latent_channels"] == 4
     assert len(pipe.vae.config["block_out_channels"]) == 4  # 8x
@@ -79,6 +89,22 @@ def test_goldens(predictor: DiffusionPredictor):
     assert set(found) == set(GOLDEN)
 
 
+STUDENT_GOLDEN = [0.68908, 0.20718, 0.38107, 0.79943, 0.85361, 0.51296]
+
+
+def test_goldens_of_the_student(student: StudentPredictor):
+    image = read(sample_photos()["coffee"]).pixels
+    found = summary(student(image, PredictOptions(resolution=128)).value)
+    np.testing.assert_allclose(found, STUDENT_GOLDEN, atol=5e-3)
+
+
+def test_what_only_a_diffusion_model_does_is_said(student: StudentPredictor):
+    image = torch.rand(1, 3, 40, 50)
+    for options in (PredictOptions(steps=4), PredictOptions(members=10), PredictOptions(members="auto")):
+        with pytest.raises(ValueError, match=f"--model {DIFFUSION_MODEL}"):
+            student(image, options)
+
+
 def motorcycle() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Photo, depth up to scale, and mask of a Middlebury stereo scene that scikit-image ships."""
     spec = find_spec("skimage")
@@ -106,3 +132,11 @@ def test_it_makes_sense_on_a_real_scene(predictor: DiffusionPredictor, steps: in
     assert found < 0.8 * min(bright, flat)
     ranks: Any = spearmanr(value[valid][::50], 1 / depth[valid][::50])  # annotated as a tuple of unknowns
     assert float(ranks[0]) > 0.55  # 0.68 when it was made; luminance has 0.10
+
+
+def test_the_student_beats_a_ramp_on_a_real_scene(student: StudentPredictor):
+    image, depth, valid = motorcycle()
+    value = student(image).value
+    ramp = torch.linspace(0, 1, image.shape[-2]).view(1, 1, -1, 1).expand_as(value)
+    found, tilted = (float(abs_rel(fit_disparity(way, depth, valid)[0], depth, valid)) for way in (value, ramp))
+    assert found < 0.85 * tilted  # 0.228 against 0.292 when it was made
