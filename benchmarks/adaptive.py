@@ -31,8 +31,9 @@ from latentdepth.evaluate.calibrate import measure
 from latentdepth.evaluate.protocol import PROTOCOLS
 from latentdepth.images import read
 from latentdepth.inputs import find_photos
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 
 _PER_SOURCE = 20
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import load
 
 
 def main() -> None:

@@ -17,10 +17,11 @@ import torch
 from benchmarks.train_step import random_model
 from torch import Tensor
 
+from latentdepth.loading import load
 from latentdepth.models.kept_memory import give_back, kept_memory
 from latentdepth.models.others.diffusers_marigold import MarigoldPipelinePredictor
 from latentdepth.options import Device, PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 
 STAGES = ("encode", "U-Net", "decode")
 

@@ -36,8 +36,9 @@ from latentdepth.core.types import Prediction, Quantity
 from latentdepth.data.folders import FolderFrames
 from latentdepth.data.sample import Sample
 from latentdepth.evaluate.statistics import paired
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions, TileOptions
-from latentdepth.predictor import LoadedPredictor, load
+from latentdepth.predictor import LoadedPredictor
 from latentdepth.tiling import predict_tiled
 
 WAYS: dict[str, TileOptions | int | None] = {

@@ -13,10 +13,11 @@ from latentdepth.adaptive import doubled, shortfall
 from latentdepth.auto import OWN_FILE, Settings, Thresholds, read_settings, tolerance, write_settings
 from latentdepth.core.complexity import Calibration
 from latentdepth.core.controllers import StepRule
+from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.others.one_pass import refuse_diffusion_options
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 
 
 @pytest.fixture(scope="module")

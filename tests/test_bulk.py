@@ -14,8 +14,9 @@ from PIL import Image
 
 from latentdepth.bulk import Outcome, Saving, predict_files
 from latentdepth.export import ExportError, plan_outputs, read_prediction, sidecar
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import Predictor, load
+from latentdepth.predictor import Predictor
 
 
 @pytest.fixture(scope="module")

@@ -52,10 +52,10 @@ def test_the_public_names_are_there() -> None:
 
 def test_the_command_line_offers_what_the_modules_know() -> None:
     """The choices are spelt out twice, so that help needs no torch; both lists are the same."""
-    from latentdepth import options, predictor
+    from latentdepth import loading, options
     from latentdepth.export import FORMATS
 
     assert get_args(options.FormatName) == tuple(FORMATS)
-    assert get_args(options.Device) == get_args(predictor.Device)
-    assert get_args(options.Dtype) == get_args(predictor.Dtype)
-    assert options.DEFAULT_MODEL == predictor.DEFAULT_MODEL
+    assert get_args(options.Device) == get_args(loading.Device)
+    assert get_args(options.Dtype) == get_args(loading.Dtype)
+    assert options.DEFAULT_MODEL == loading.DEFAULT_MODEL

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from latentdepth.core.types import AFFINE_DISPARITY, Invariance, Quantity
+from latentdepth.loading import load, pick_device, pick_dtype
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.facts import Facts
 from latentdepth.models.others.diffusers_marigold import MarigoldPipelinePredictor
 from latentdepth.models.student import Student, StudentFacts
 from latentdepth.models.student_predictor import StudentPredictor
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load, pick_device, pick_dtype
+from latentdepth.predictor import DiffusionPredictor
 
 
 @pytest.fixture(scope="module")

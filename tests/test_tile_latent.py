@@ -11,9 +11,10 @@ import torch
 
 from latentdepth.core.samplers import ddim
 from latentdepth.core.tiles import Layout, blend_weights
+from latentdepth.loading import load
 from latentdepth.models.feedforward import DepthPyramid
 from latentdepth.options import PredictOptions, TileOptions, Wrap
-from latentdepth.predictor import DiffusionPredictor, LoadedPredictor, load
+from latentdepth.predictor import DiffusionPredictor, LoadedPredictor
 from latentdepth.tile_latent import Canvas, denoise_jointly, make_canvas
 from latentdepth.tile_plan import Plan, make_plan
 from latentdepth.tiling import predict_tiled

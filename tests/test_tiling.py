@@ -14,9 +14,9 @@ import torch
 from latentdepth.core.modality import Modality, depth_like, normals
 from latentdepth.core.seams import seam_energy
 from latentdepth.core.types import AFFINE_DISPARITY, METRIC_DEPTH, NORMALS, Kind, Prediction, Quantity
+from latentdepth.loading import load
 from latentdepth.models.others.declared import modality_of
 from latentdepth.options import PredictOptions, TileMode, TileOptions
-from latentdepth.predictor import load
 from latentdepth.tile_pixels import shrink
 from latentdepth.tile_plan import make_plan
 from latentdepth.tiling import TiledPredictor, predict_tiled

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from latentdepth.core.types import Camera, Kind, Prediction
     from latentdepth.export import read_prediction, write
     from latentdepth.images import Photo, read
+    from latentdepth.loading import load
     from latentdepth.options import PredictOptions, TileOptions
-    from latentdepth.predictor import load
 
 __version__ = "0.1.0"
 __all__ = [
@@ -44,7 +44,7 @@ _WHERE = {
     "Prediction": "core.types",
     "Result": "api",
     "TileOptions": "options",
-    "load": "predictor",
+    "load": "loading",
     "predict": "api",
     "read": "images",
     "read_prediction": "export",

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from latentdepth.core.types import Prediction
 from latentdepth.export import write
 from latentdepth.images import Photo, Source, read
+from latentdepth.loading import load
 from latentdepth.options import DEFAULT_MODEL, PredictOptions, TileOptions
-from latentdepth.predictor import Predictor, load
+from latentdepth.predictor import Predictor
 from latentdepth.tiling import predict_tiled
 
 

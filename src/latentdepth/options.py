@@ -13,11 +13,13 @@ Controller = Literal["rule", "convergence", "doubling"]
 Effort = Literal["fast", "normal", "best"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Runtime = Literal["torch", "openvino", "onnx"]
+Runtime = Literal["torch", "openvino", "openvino-int8", "onnx"]
 FormatName = Literal["preview", "png16", "exr", "tiff", "npy", "npz", "controlnet", "ply", "glb"]
 TileMode = Literal["off", "grid", "shifted", "random", "adaptive", "latent"]
 Wrap = Literal["none", "x", "both"]
-DEFAULT_MODEL = "builtin:tiny-diffusion"
+DEFAULT_MODEL = "builtin:tiny-student"
+DIFFUSION_MODEL = "builtin:tiny-diffusion"
+"""The embedded model that draws noise: steps and ensembles mean something, and training starts from it."""
 MOST_OVERLAP = 0.9
 """Of a tile's side that neighbours may have in common."""
 

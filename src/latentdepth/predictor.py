@@ -20,25 +20,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from latentdepth.adaptive import account, answers
-from latentdepth.auto import Auto, Settings, asked, read_settings
+from latentdepth.auto import Auto, Settings, asked
 from latentdepth.core import samplers
 from latentdepth.core.complexity import complexity
 from latentdepth.core.modality import Modality, depth_like, fit_size, normals, pad, resize, to_float
 from latentdepth.core.noise import generator, member_noise
 from latentdepth.core.types import Prediction, Quantity
-from latentdepth.models.diffusion import DiffusionModel, load_diffusion
+from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.kept_memory import kept_memory
-from latentdepth.models.others.load import is_other, load_other
-from latentdepth.models.source import SCHEMES, resolve
-from latentdepth.models.student import is_student
-from latentdepth.models.student_predictor import StudentPredictor, load_student_predictor
-from latentdepth.models.teacher import is_teacher, load_teacher_network
 from latentdepth.models.vae_choice import load_vae
-from latentdepth.options import DEFAULT_MODEL, Device, Dtype, PredictOptions, Runtime, SamplerName
-from latentdepth.runtimes.predicting import ExportedDiffusion, load_exported
-from latentdepth.stages import Room, Sampler, Stages
+from latentdepth.options import PredictOptions, SamplerName
+from latentdepth.runtimes.predicting import ExportedDiffusion
+from latentdepth.stages import Room, Sampler, Stages, rows_at_once
 
-_BYTES_PER_PIXEL = 3500  # a full-size VAE decoder in bfloat16: 768 x 576 peaks 1.5 GB above the weights
 _EFFORT_BEST = {"steps": 4, "members": 10}
 
 
@@ -204,8 +198,8 @@ class DiffusionPredictor:
         height, width = fit_size(images.shape[-2], images.shape[-1], plan.resolution)
         fitted = resize(images * 2 - 1, (height, width))  # 1
         padded = pad(fitted, model.stride)
-        batch = plan.batch or _members_at_once(model, padded.shape[-2] * padded.shape[-1])
-        room = Room(batch)
+        pixels, channels = padded.shape[-2] * padded.shape[-1], int(model.vae.config["block_out_channels"][0])
+        room = Room(plan.batch or rows_at_once(pixels, width=channels, dtype=model.dtype, device=model.device))
         image_latent = room(model.encode, padded)  # 2: once, for all members
         shape = (image_latent.shape[1], image_latent.shape[2], image_latent.shape[3])
 
@@ -309,86 +303,3 @@ def _one_step(
     denoise: samplers.Denoise, noise: Tensor, *, schedule: samplers.Schedule, timestep: int | None
 ) -> Float[Tensor, "n c hl wl"]:
     return samplers.one_step(denoise, noise, schedule, timestep=timestep)
-
-
-def _members_at_once(model: DiffusionModel, pixels: int) -> int:
-    """As many members as a quarter of the free memory takes; the decoder's widest layer sets the cost."""
-    width = int(model.vae.config["block_out_channels"][0])
-    each = pixels * _BYTES_PER_PIXEL * width / 128 * torch.finfo(model.dtype).bits / 16
-    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else _free_memory()
-    return max(1, int(free / 4 / each))
-
-
-def _free_memory() -> int:
-    """Bytes of main memory that are free, where the system says (Linux); else a careful 2 GiB."""
-    try:
-        with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 2 * 1024**3
-
-
-def pick_device(device: Device = "auto") -> torch.device:
-    """``auto``: cuda, else mps, else cpu. Raises ValueError for a device that is not there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
-    if not there.get(device, False):
-        raise ValueError(f"device is {device!r}; here are: {', '.join(k for k, v in there.items() if v)} (or auto)")
-    return torch.device(device)
-
-
-def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
-    """``auto``: float16 on mps, bfloat16 where the device computes in it, else float32. float16 is refused on a CPU."""
-    if dtype == "float16" and device.type == "cpu":
-        raise ValueError("dtype is float16 on a CPU, which computes it many times slower; take bfloat16 or float32")
-    if dtype != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
-    if device.type == "mps":
-        return torch.float16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-
-
-def load(
-    name: str = DEFAULT_MODEL, *, device: Device = "auto", dtype: Dtype = "auto", runtime: Runtime = "torch"
-) -> LoadedPredictor:
-    """A predictor from ``builtin:NAME``, ``dir:PATH`` or ``hub:ORG/REPO[@REV]``; the folder says what kind it is.
-
-    ``diffusers:`` before any of these, or before a path, runs a Marigold folder by diffusers' own pipeline instead,
-    the yardstick for ours. A ``runtime`` other than torch takes what `latentdepth export` wrote into the folder.
-    Raises ValueError when the name, the folder, the device, the dtype or the export won't do.
-    """
-    if runtime != "torch":
-        return _load_exported(name, runtime, device=device, dtype=dtype)
-    where = pick_device(device)
-    precision = pick_dtype(dtype, where)
-    scheme, _, rest = name.partition(":")
-    if scheme == "diffusers":
-        folder = resolve(rest if rest.startswith(SCHEMES) else f"dir:{rest}")
-        return load_other(folder, device=where, dtype=precision, name=name)
-    folder = resolve(name)
-    if is_student(folder):
-        return load_student_predictor(folder, device=where, dtype=precision, name=name)
-    if is_teacher(folder):
-        return StudentPredictor(load_teacher_network(folder).to(where, precision), name)
-    if is_other(folder):
-        return load_other(folder, device=where, dtype=precision, name=name)
-    model = load_diffusion(folder, device=where, dtype=precision).freeze()
-    return DiffusionPredictor(model, name, read_settings(folder))
-
-
-def _load_exported(name: str, runtime: Runtime, *, device: Device, dtype: Dtype) -> LoadedPredictor:
-    if device not in ("auto", "cpu"):
-        raise ValueError(f"device is {device} and runtime {runtime}, which runs on the cpu here: leave one of them out")
-    if name.startswith("diffusers:"):
-        raise ValueError(f"{name} runs by diffusers' own pipeline; give the folder without diffusers:, or no --runtime")
-    folder = resolve(name)
-    loaded = load_exported(folder, runtime, dtype=dtype, name=name)
-    if isinstance(loaded, DiffusionModel):
-        return DiffusionPredictor(loaded, name, read_settings(folder))
-    return loaded

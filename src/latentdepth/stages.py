@@ -21,6 +21,8 @@ from latentdepth.core.schedule import Schedule
 
 Sampler = Callable[[Denoise, Float[Tensor, "n c hl wl"]], Float[Tensor, "n c hl wl"]]
 
+_BYTES_PER_PIXEL = 3500  # a full-size VAE decoder in bfloat16: 768 x 576 peaks 1.5 GB above the weights
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -110,3 +112,25 @@ class Room:
 def _is_out_of_memory(error: Exception) -> bool:
     """torch has a class for GPUs only; on a processor its allocator says so in words."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def rows_at_once(pixels: int, *, width: int, dtype: torch.dtype, device: torch.device) -> int:
+    """As many members of ``pixels`` each as a quarter of the free memory takes.
+
+    ``width``: channels of the decoder's widest full-resolution layer, which sets the cost.
+    """
+    each = pixels * _BYTES_PER_PIXEL * width / 128 * torch.finfo(dtype).bits / 16
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _free_memory()
+    return max(1, int(free / 4 / each))
+
+
+def _free_memory() -> int:
+    """Bytes of main memory that are free, where the system says (Linux); else a careful 2 GiB."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 2 * 1024**3

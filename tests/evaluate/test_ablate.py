@@ -31,8 +31,9 @@ from latentdepth.evaluate.protocol import PROTOCOLS
 from latentdepth.evaluate.render import to_markdown
 from latentdepth.evaluate.run import evaluate
 from latentdepth.evaluate.table import Entry, Journal, Row
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 
 
 class Slopes:

@@ -18,8 +18,9 @@ from latentdepth.evaluate.contender import Network
 from latentdepth.evaluate.protocol import PROTOCOLS
 from latentdepth.evaluate.run import predicted
 from latentdepth.evaluate.score import score
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 from latentdepth.verbs import calibrate as verb
 
 INF = math.inf

@@ -12,11 +12,12 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from latentdepth.core.noise import generator
+from latentdepth.loading import load
 from latentdepth.models.small_vae import FOLDER, Coder, SmallVaeFacts, load_small_vae, new_small_vae
 from latentdepth.models.tiny_vae import tiny_latent
 from latentdepth.models.vae_choice import PublishedVae, load_vae
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 
 
 def photo(side: int = 32) -> torch.Tensor:

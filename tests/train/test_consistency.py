@@ -13,9 +13,10 @@ from latentdepth.core.noise import generator
 from latentdepth.core.samplers import boundary, ddim, lcm, lcm_timesteps
 from latentdepth.core.schedule import Schedule
 from latentdepth.data.batch import Batch
+from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 from latentdepth.train.consistency import Consistency, grid
 from latentdepth.train.latents import LatentBatch
 from latentdepth.train.options import ConsistencyOptions

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from latentdepth.core.noise import annealed_strength, generator, multires_as_original, multires_as_paper
 from latentdepth.core.schedule import Schedule, scaled_linear, zero_terminal_snr
 from latentdepth.data.batch import Batch
+from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel, widened
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import load
 from latentdepth.train.denoise import Marigold, timesteps, training_noise
 from latentdepth.train.latents import LatentBatch, encoded
 from latentdepth.train.options import DenoiseOptions

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from latentdepth.core.noise import generator
 from latentdepth.data.batch import Batch
+from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import load
 from latentdepth.train.end_to_end import EndToEnd
 from latentdepth.train.latents import LatentBatch
 from latentdepth.train.options import EndToEndOptions

@@ -11,8 +11,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from latentdepth.core.noise import generator
+from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel
-from latentdepth.predictor import load
 from latentdepth.train.consistency import Consistency
 from latentdepth.train.denoise import Marigold
 from latentdepth.train.latents import LatentBatch

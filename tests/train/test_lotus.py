@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from latentdepth.core.noise import generator
+from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.stable_diffusion import from_stable_diffusion
-from latentdepth.predictor import DiffusionPredictor, load
+from latentdepth.predictor import DiffusionPredictor
 from latentdepth.train.latents import LatentBatch
 from latentdepth.train.lotus import ESTIMATE, Lotus
 from latentdepth.train.options import LotusOptions

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from latentdepth.core.noise import generator
+from latentdepth.loading import load
 from latentdepth.models.small_vae import FOLDER
 from latentdepth.options import PredictOptions
-from latentdepth.predictor import load
 from latentdepth.verbs.distill_vae import DistillVae, data_format, install, run
 
 

@@ -20,8 +20,9 @@ from latentdepth.cli import main
 from latentdepth.core.types import Prediction
 from latentdepth.export import plan_outputs, read_prediction
 from latentdepth.inputs import find_photos
+from latentdepth.loading import load
 from latentdepth.options import PredictOptions, TileOptions
-from latentdepth.predictor import LoadedPredictor, load
+from latentdepth.predictor import LoadedPredictor
 from latentdepth.tiling import TiledPredictor
 from latentdepth.verbs.predict import Predict
 

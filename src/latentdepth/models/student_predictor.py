@@ -16,7 +16,7 @@ from latentdepth.core.types import Invariance, Prediction
 from latentdepth.models.dense import DenseNetwork
 from latentdepth.models.others.declared import modality_of
 from latentdepth.models.student import folded, load_student
-from latentdepth.options import PredictOptions
+from latentdepth.options import DIFFUSION_MODEL, PredictOptions
 
 
 class StudentPredictor:
@@ -82,14 +82,17 @@ class StudentPredictor:
         for key in ("steps", "sampler"):
             asked = getattr(options, key)
             if asked not in (None, 1):
-                raise ValueError(f"{key} is {asked}; this model answers in one forward pass: leave it out")
+                raise ValueError(
+                    f"{key} is {asked}; this model answers in one forward pass: leave it out, or take a diffusion "
+                    f"model (--model {DIFFUSION_MODEL})"
+                )
         if options.vae not in (None, "full"):
             raise ValueError(f"vae is {options.vae}; this model has no autoencoder to replace: leave it out")
         members = (2 if options.effort == "best" else 1) if options.members is None else options.members
         if members not in (1, 2):
             raise ValueError(
                 f"members is {members}; allowed are 1 and 2: this model has no noise to draw, and its two members are "
-                "the photo and its mirror image"
+                f"the photo and its mirror image; a diffusion model takes any number (--model {DIFFUSION_MODEL})"
             )
         return members
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from latentdepth.config import to_dict
 from latentdepth.data.options import Augmentation, LabelChoice, Target, TargetKind
-from latentdepth.options import DEFAULT_MODEL
+from latentdepth.options import DIFFUSION_MODEL
 from latentdepth.train.loop_config import EmaConfig, FitConfig, LogConfig, LoopConfig, OptimConfig, at_least
 from latentdepth.train.options import (
     AlignOptions,
@@ -49,12 +49,12 @@ FREE_ON_RESUME = (
 class BaseConfig:
     """What the training starts from."""
 
-    model: str = DEFAULT_MODEL
+    model: str = DIFFUSION_MODEL
     """builtin:NAME, dir:PATH or hub:ORG/REPO[@REV]; empty where training starts from nothing."""
     kind: Literal["model", "stable_diffusion", "autoencoder", "nothing"] = "model"
     """model: a depth, disparity or normals model. stable_diffusion: a text-to-image folder, which is given room for the
-    photo's latent first (surgery). autoencoder: the vae/ of a folder, under a new U-Net of the embedded model's form.
-    nothing: new networks of that form, for the tasks autoencode and regress."""
+    photo's latent first (surgery). autoencoder: the vae/ of a folder, under a new U-Net of the embedded diffusion
+    model's form. nothing: new networks of that form, for the tasks autoencode and regress."""
     schedule: Literal["base", "zero_snr"] = "zero_snr"
     """stable_diffusion only: keep the folder's noise schedule (Marigold v1.0), or rescale it to zero terminal SNR with
     trailing steps (v1.1)."""

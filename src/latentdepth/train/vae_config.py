@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from latentdepth.options import DEFAULT_MODEL
+from latentdepth.options import DIFFUSION_MODEL
 from latentdepth.train.config import DataConfig, ValidateConfig
 from latentdepth.train.loop_config import EmaConfig, FitConfig, LogConfig, LoopConfig, OptimConfig, at_least
 
@@ -33,7 +33,7 @@ class VaeLosses:
 class VaeDistillConfig:
     """Everything that decides a run; its words are those of a recipe (``TrainConfig``)."""
 
-    model: str = DEFAULT_MODEL
+    model: str = DIFFUSION_MODEL
     """Whose autoencoder is learnt."""
     width: int | None = None
     """Channels of the small one; by default those of the full one's first level, at most 64."""

@@ -115,7 +115,7 @@ def _recipe(verb: Ablate) -> TrainConfig | None:
 
 def _of_prediction(verb: Ablate, what: str, values: Sequence[str]) -> Iterator[Varied]:
     from latentdepth.evaluate.ablate import settings
-    from latentdepth.predictor import load
+    from latentdepth.loading import load
 
     predictor = load(verb.subject, device=verb.device, dtype=verb.dtype)
     return settings(predictor, what, values, verb.options, dtype=verb.dtype)
@@ -160,7 +160,7 @@ def _trained(
 
 def _of_training(verb: Ablate, what: str, models: Mapping[str, tuple[str, int]]) -> Iterator[Varied]:
     from latentdepth.evaluate.ablate import Varied
-    from latentdepth.predictor import load
+    from latentdepth.loading import load
 
     for value, (model, step) in models.items():
         predictor = load(model, device=verb.device, dtype=verb.dtype)

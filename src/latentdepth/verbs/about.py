@@ -36,7 +36,7 @@ def run_models(_verb: Models) -> int:
 def run_info(verb: Info) -> int:
     facts: Mapping[str, Any]
     if verb.subject.startswith(("builtin:", "dir:", "hub:")):
-        from latentdepth.predictor import load
+        from latentdepth.loading import load
 
         facts = load(verb.subject, device="cpu").describe()
     else:

@@ -65,8 +65,9 @@ def run(verb: Calibrate) -> int:
     from latentdepth.data.benchmarks.catalogue import open_benchmark
     from latentdepth.evaluate.calibrate import fitted
     from latentdepth.evaluate.protocol import PROTOCOLS, default_rule
+    from latentdepth.loading import load
     from latentdepth.models.source import resolve
-    from latentdepth.predictor import DiffusionPredictor, load
+    from latentdepth.predictor import DiffusionPredictor
 
     if not verb.on:
         raise ValueError("no data are given; type --on folder:DIR, a folder with rgb/ and depth/ or a manifest")

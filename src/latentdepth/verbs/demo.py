@@ -25,7 +25,7 @@ class Demo:
     device: Device = "auto"
     dtype: Dtype = "auto"
     runtime: Runtime = "torch"
-    options: PredictOptions = field(default_factory=lambda: PredictOptions(members=4))
+    options: PredictOptions = field(default_factory=lambda: PredictOptions(members=2))
 
 
 def run(verb: Demo) -> int:

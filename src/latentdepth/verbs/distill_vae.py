@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from latentdepth.data.options import Augmentation, TargetKind
-from latentdepth.options import DEFAULT_MODEL, Device
+from latentdepth.options import DIFFUSION_MODEL, Device
 from latentdepth.train.config import DataConfig, DataFormat, ValidateConfig
 from latentdepth.train.loop_config import EmaConfig, LogConfig, LoopConfig, OptimConfig
 from latentdepth.train.vae_config import VaeDistillConfig, VaeLosses
@@ -26,7 +26,7 @@ from latentdepth.train.vae_config import VaeDistillConfig, VaeLosses
 class DistillVae:
     """Distil a model's autoencoder into a small one, for `--vae small`. The same command goes on where one stopped."""
 
-    model: Annotated[Positional[str], arg(metavar="MODEL")] = DEFAULT_MODEL
+    model: Annotated[Positional[str], arg(metavar="MODEL")] = DIFFUSION_MODEL
     """builtin:NAME, dir:PATH or hub:ORG/REPO[@REV] of a diffusion model."""
     data: Path | None = None
     """Photos with depth: a folder of shards (`latentdepth synth`), with manifest.jsonl, or with rgb/ and depth/."""

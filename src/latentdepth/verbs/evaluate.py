@@ -118,7 +118,7 @@ def _evaluated(verb: Evaluate) -> int:
 
 def _check(verb: Evaluate) -> None:
     if not verb.models:
-        raise ValueError("no model is given; type `latentdepth evaluate builtin:tiny-diffusion --on folder:DIR`")
+        raise ValueError("no model is given; type `latentdepth evaluate builtin:tiny-student --on folder:DIR`")
     if not _words(verb.on):
         raise ValueError("no benchmark is given; type --on nyu,kitti or --on folder:DIR")
     if verb.compare and len(verb.models) < 2:
@@ -170,7 +170,7 @@ def _contenders(verb: Evaluate, kinds: Mapping[str, Kind | None]) -> Iterator[Co
     from latentdepth.evaluate.baselines import Baseline
     from latentdepth.evaluate.contender import Network
     from latentdepth.evaluate.prediction_folder import PredictionFolder
-    from latentdepth.predictor import load
+    from latentdepth.loading import load
 
     for word in verb.models:
         if word.startswith(_BASELINE):

@@ -38,7 +38,7 @@ def run_labels(
     """Exit status: 0 all is well, 1 photos failed or the disk is full, 130 stopped by Ctrl-C."""
     from latentdepth.images import MAX_PIXELS
     from latentdepth.labelling import Fate, Labelling, label_files, summary
-    from latentdepth.predictor import load
+    from latentdepth.loading import load
 
     labelling = Labelling(
         options=options,

@@ -137,7 +137,7 @@ def with_progress(
 ) -> Report:
     """``bulk.predict_files`` with a bar on standard error; a line for each photo that failed or has a note."""
     from latentdepth.bulk import Outcome, predict_files
-    from latentdepth.predictor import load
+    from latentdepth.loading import load
 
     with bar("predicting", total=len(plan)) as shown:
 
