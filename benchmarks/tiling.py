@@ -38,7 +38,7 @@ from latentdepth.data.sample import Sample
 from latentdepth.evaluate.statistics import paired
 from latentdepth.loading import load
 from latentdepth.options import PredictOptions, TileOptions
-from latentdepth.predictor import LoadedPredictor
+from latentdepth.predictor import DiffusionPredictor, LoadedPredictor
 from latentdepth.tiling import predict_tiled
 
 WAYS: dict[str, TileOptions | int | None] = {
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, help="measure memory instead")
     parser.add_argument("--as-floats", action="store_true", help="with the photo in memory, as the command line has it")
     parser.add_argument("--model", default="builtin:tiny-diffusion")
-    parser.add_argument("--ways", nargs="*", default=list(WAYS))
+    parser.add_argument("--ways", nargs="*", help="by default all that the model can do")
     parser.add_argument("--steps", type=int, help="denoising steps; by default what the model says")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--of", type=int, default=0)
@@ -173,13 +173,15 @@ def main() -> None:
         parser.error("give a folder, or --megapixels 100")
     predictor: LoadedPredictor = RightAtItsSize() if asked.model == "right" else load(asked.model)
     frames = FolderFrames(asked.folder)
-    rows: dict[str, list[dict[str, float]]] = {way: [] for way in asked.ways}
+    latent = isinstance(predictor, DiffusionPredictor)  # what has no steps can't be joined at every step
+    ways = asked.ways or [way for way in WAYS if latent or not way.startswith("latent")]
+    rows: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     shown = []
     for index in range(len(frames)):
         sample = frames[index]
         if asked.model == "right":
             sample = replace(sample, image=as_photo(sample))
-        for way in asked.ways:
+        for way in ways:
             began = time.process_time()
             prediction = look(predictor, sample, WAYS[way], asked.steps)
             rows[way].append(figures(prediction, sample, time.process_time() - began))
