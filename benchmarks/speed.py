@@ -30,7 +30,7 @@ from diffusers.utils import logging
 from torch import Tensor
 
 from latentdepth.core.noise import member_noise
-from latentdepth.options import DEFAULT_MODEL, Device
+from latentdepth.options import DIFFUSION_MODEL, Device
 
 OURS, FP32, BF16 = "latentdepth bf16", "diffusers fp32", "diffusers bf16"
 _EMBEDDED = [Work(288, 384, steps, members) for members in (1, 10) for steps in (1, 4)]
@@ -143,7 +143,7 @@ def main(arguments: argparse.Namespace) -> None:
         f"matrix product in bfloat16: {top.by_clock / 1e9:.0f} Giga-operations/s, {top.by_cpu / 1e9:.0f} a CPU second"
     )
     if not arguments.works:
-        compare(DEFAULT_MODEL, _EMBEDDED, "cpu", runs=5, fp32=True, top=top)
+        compare(DIFFUSION_MODEL, _EMBEDDED, "cpu", runs=5, fp32=True, top=top)
     if arguments.quick:
         return
     folder = full_size_folder(arguments.weights)
