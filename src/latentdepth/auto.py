@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from latentdepth.config import from_dict, to_dict
+from latentdepth.config import read_json, to_dict
 from latentdepth.core.controllers import StepRule
 from latentdepth.options import Controller, PredictOptions
 
@@ -129,9 +129,9 @@ def read_settings(folder: Path) -> Settings:
     if not path.exists():
         return Settings()
     try:
-        return from_dict(Settings, json.loads(path.read_text(encoding="utf-8")))
+        return read_json(Settings, path)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; mend it, or make it again: latentdepth calibrate") from error
+        raise ValueError(f"{error}; mend it, or make it again: latentdepth calibrate") from error
 
 
 def write_settings(settings: Settings, folder: Path) -> Path:

@@ -6,6 +6,7 @@ Knows no setting of its own. TOML, because YAML readers take ``1e-4`` for text.
 from __future__ import annotations
 
 import difflib
+import json
 import sys
 import types
 import typing
@@ -38,6 +39,14 @@ def read_toml(cls: type[T], path: str | Path) -> T:
     try:
         return from_dict(cls, mapping)
     except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_json(cls: type[T], path: Path) -> T:
+    """The same from JSON; a file that is not there is FileNotFoundError."""
+    try:
+        return from_dict(cls, json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:  # JSON and encoding errors among them
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentdepth.config import from_dict, to_dict
+from latentdepth.config import read_json, to_dict
 from latentdepth.core.noise import generator
 from latentdepth.models.student import fill, read_weights
 
@@ -193,10 +193,6 @@ def load_small_vae(folder: Path) -> SmallVae:
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"{path} is missing; wanted is a folder that `latentdepth distill-vae` left")
-    try:
-        facts = from_dict(SmallVaeFacts, json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:  # JSON and encoding errors among them
-        raise ValueError(f"{path}: {error}") from error
-    vae = SmallVae(facts)
+    vae = SmallVae(read_json(SmallVaeFacts, path))
     fill(vae, read_weights(folder / _WEIGHTS), folder / _WEIGHTS)
     return vae.eval().requires_grad_(False)

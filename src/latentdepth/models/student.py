@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentdepth.config import from_dict, to_dict
+from latentdepth.config import read_json, to_dict
 from latentdepth.models.dense import DenseNetwork, Seen
 from latentdepth.models.feedforward import IMAGENET_MEAN, IMAGENET_SPREAD, STEM_CHANNELS, LiteEncoder, LiteSize
 
@@ -186,11 +186,7 @@ def load_student(folder: Path) -> Student:
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder} has no config.json; wanted is the folder of a student")
-    try:
-        facts = from_dict(StudentFacts, json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    network = Student(facts)
+    network = Student(read_json(StudentFacts, path))
     fill(network, read_weights(folder / _WEIGHTS), folder / _WEIGHTS)
     return network.eval()
 

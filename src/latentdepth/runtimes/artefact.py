@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from latentdepth.config import from_dict, to_dict
+from latentdepth.config import read_json, to_dict
 from latentdepth.models.small_vae import FOLDER as SMALL_VAE
 from latentdepth.options import Runtime
 
@@ -163,9 +163,9 @@ def read_artefact(model: Path, runtime: Runtime, *, version: str, name: str) -> 
             f"`latentdepth export {name} --runtime {runtime}`, or leave --runtime out to run on torch"
         )
     try:
-        artefact = from_dict(Artefact, json.loads(path.read_text(encoding="utf-8")))
+        artefact = read_json(Artefact, path)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; {again}") from error
+        raise ValueError(f"{error}; {again}") from error
     here = this_processor()
     if artefact.format != _FORMAT:
         raise ValueError(f"{path} is of format {artefact.format}, this version reads {_FORMAT}; {again}")

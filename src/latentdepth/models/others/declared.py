@@ -15,7 +15,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from latentdepth.config import from_dict
+from latentdepth.config import read_json
 from latentdepth.core.ensemble import merge_absolute
 from latentdepth.core.modality import Modality, depth_like, normals
 from latentdepth.core.types import AFFINE_DISPARITY, METRIC_DEPTH, Invariance, Kind, Quantity
@@ -75,10 +75,7 @@ def output_kind(folder: Path, config: Mapping[str, Any], name: str) -> Kind:
     if name == PROMPTED:
         raise ValueError(f"{folder}: {name} needs measured depth as a prompt, which a photo alone does not give")
     if stated.exists():
-        try:
-            statement = from_dict(Statement, json.loads(stated.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, UnicodeDecodeError, ValueError) as error:
-            raise ValueError(f"{stated}: {error}") from error
+        statement = read_json(Statement, stated)
         if statement.quantity is Quantity.NORMALS:
             raise ValueError(f"{stated}: quantity is normals; {name} gives one value a pixel")
         return Kind(statement.quantity, statement.invariance)
