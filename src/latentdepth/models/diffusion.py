@@ -57,6 +57,13 @@ class DiffusionModel:
         """What the networks compute in."""
         return next(self.unet.parameters()).dtype
 
+    @property
+    def sides_px(self) -> tuple[int, int]:
+        """What an image's sides are multiples of, the autoencoder's stride, and the least: one cell of the U-Net's
+        deepest level."""
+        levels = len(self.unet.config["block_out_channels"])
+        return self.stride, self.stride * 2 ** (levels - 1)
+
     def to(self, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
         """Move in place."""
         for network in (self.unet, self.vae):

@@ -115,11 +115,16 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
 
 
-def point(folder: Path, source: Path, notes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-    """Make ``folder`` a model folder with the content of ``source``, and JSON ``notes`` by file name, by one swap."""
+def point(
+    folder: Path, source: Path, notes: Mapping[str, Mapping[str, Any]] | None = None, *, linked: bool = True
+) -> None:
+    """Make ``folder`` a model folder with the content of ``source``, and JSON ``notes`` by file name, by one swap.
+
+    ``linked``: by hard links where the disk has them, for a folder that belongs to the run as ``source`` does.
+    """
     fresh, old = folder.with_name(folder.name + _UNFINISHED), folder.with_name(folder.name + _REPLACED)
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(source, fresh, copy_function=_link)
+    shutil.copytree(source, fresh, copy_function=_link if linked else shutil.copy2)
     for name, note in (notes or {}).items():
         (fresh / name).write_text(json.dumps(note, indent=1))
     shutil.rmtree(old, ignore_errors=True)

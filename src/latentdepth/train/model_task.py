@@ -59,9 +59,8 @@ class ModelTask(Task[Batch | LatentBatch]):
 
     @property
     def sides_px(self) -> tuple[int, int]:
-        """The autoencoder's stride; the least side is one cell of the U-Net's deepest level."""
-        levels = len(self.model.unet.config["block_out_channels"])
-        return self.model.stride, self.model.stride * 2 ** (levels - 1)
+        """Those of the model."""
+        return self.model.sides_px
 
     @property
     def device(self) -> torch.device:

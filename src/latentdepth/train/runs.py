@@ -34,7 +34,7 @@ from latentdepth.models.stable_diffusion import from_stable_diffusion
 from latentdepth.models.tiny_vae import load_tiny_vae
 from latentdepth.train.alignment import AlignedMarigold
 from latentdepth.train.autoencode import Autoencode
-from latentdepth.train.config import DataConfig, TrainConfig, flat
+from latentdepth.train.config import DataConfig, TrainConfig, ValidateConfig, flat
 from latentdepth.train.consistency import Consistency
 from latentdepth.train.denoise import Marigold
 from latentdepth.train.distill import Distill, Metric
@@ -206,7 +206,7 @@ def run(
         Portion(open_frames(data, config.data_root), 1.0, data.height, data.width, kind=data.target)
         for data in config.validate.data
     ]
-    validation = _validation(config, target, [portion for portion in judged if len(portion.frames)])
+    validation = validation_on(config.validate, target, judged)
     if dry:
         return None
     counts = {f"data.{i}.samples": len(train) for i, (train, _) in enumerate(parts)}
@@ -253,14 +253,14 @@ def _stored(
     return source
 
 
-def _validation(config: TrainConfig, target: Target, sets: Sequence[Portion]) -> Validation | None:
+def validation_on(options: ValidateConfig, target: Target, sets: Sequence[Portion]) -> Validation | None:
     """Evenly spaced frames of all sets; None where there are none."""
     places = [(portion, i) for portion in sets for i in range(len(portion.frames))]
     if not places:
         return None
-    count = min(config.validate.frames, len(places))
+    count = min(options.frames, len(places))
     chosen = [places[k * len(places) // count] for k in range(count)]
-    return Validation(config.validate.every, partial(_measured, chosen, target, config.validate.pictures))
+    return Validation(options.every, partial(_measured, chosen, target, options.pictures))
 
 
 def _measured(

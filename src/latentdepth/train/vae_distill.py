@@ -7,7 +7,6 @@ predicts in one step. Runs in the same loop as every other task. TAESD (github.c
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,12 +24,11 @@ from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.small_vae import FOLDER, SmallVae, new_small_vae
 from latentdepth.models.source import resolve
 from latentdepth.train.autoencode import gradient_l1, three_channels
-from latentdepth.train.fit import Fitted, Record, Validated, Validation, fit
-from latentdepth.train.runs import open_frames, parted
+from latentdepth.train.fit import Fitted, Record, fit
+from latentdepth.train.runs import open_frames, parted, validation_on
 from latentdepth.train.task import Judged, Task
 from latentdepth.train.tiny_networks import channels_last
 from latentdepth.train.vae_config import VaeDistillConfig, VaeLosses
-from latentdepth.train.validation import collected, whole_views
 
 _WIDEST = 64
 
@@ -66,9 +64,8 @@ class SmallVaeTask(Task[Batch]):
 
     @property
     def sides_px(self) -> tuple[int, int]:
-        """The autoencoder's stride; the least side is one cell of the U-Net's deepest level."""
-        levels = len(self.model.unet.config["block_out_channels"])
-        return self.model.stride, self.model.stride * 2 ** (levels - 1)
+        """Those of the model."""
+        return self.model.sides_px
 
     def to(self, device: torch.device) -> None:
         """Move the frozen model."""
@@ -201,21 +198,8 @@ def distil(config: VaeDistillConfig, out: Path, *, fresh: bool = False, quiet: b
         task,
         lambda indices: stream(batches, indices, workers=loop.workers),
         out,
-        validation=_validation(config, target, [one for one in held if len(one.frames)]),
+        validation=validation_on(config.validate, target, held),
         record=Record(config, counts),
         fresh=fresh,
         quiet=quiet,
     )
-
-
-def _validation(config: VaeDistillConfig, target: Target, held: list[Portion]) -> Validation | None:
-    places = [(portion, index) for portion in held for index in range(len(portion.frames))]
-    count = min(config.validate.frames, len(places))
-    if not count:
-        return None
-    chosen = [places[k * len(places) // count] for k in range(count)]
-    return Validation(config.validate.every, partial(_judged, chosen, target, config.validate.pictures))
-
-
-def _judged(chosen: list[tuple[Portion, int]], target: Target, pictures: int, task: SmallVaeTask) -> Validated:
-    return collected(map(task.judge, whole_views(chosen, target)), pictures=pictures)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -96,15 +94,9 @@ def run(verb: DistillVae) -> int:
 def install(source: Path, model: Path) -> None:
     """Put the small autoencoder of a run's model into a model's folder, by one swap."""
     from latentdepth.models.small_vae import FOLDER
+    from latentdepth.train.checkpoint import point
 
-    place, fresh, old = model / FOLDER, model / f"{FOLDER}.new", model / f"{FOLDER}.old"
-    for rest in (fresh, old):
-        shutil.rmtree(rest, ignore_errors=True)
-    shutil.copytree(source / FOLDER, fresh)
-    if place.exists():
-        os.replace(place, old)
-    os.replace(fresh, place)
-    shutil.rmtree(old, ignore_errors=True)
+    point(model / FOLDER, source / FOLDER, linked=False)
 
 
 def data_format(folder: Path) -> DataFormat:
