@@ -84,8 +84,19 @@ def test_rooms_have_the_size_of_rooms(scenes: dict[tuple[SceneKind, int], Scene]
 def test_overhead_views_look_down(scenes: dict[tuple[SceneKind, int], Scene]) -> None:
     for number in (0, 1):
         down = np.array([-view.world_from_camera[2, 2] for view in scenes["overhead", number].views])
-        assert (down > np.cos(np.radians(36))).all()
+        assert (down > np.cos(np.radians(51))).all()
         assert (down > 0.999).any()
+
+
+def test_some_cameras_know_no_upright() -> None:
+    """Robots, drones and cameras under ceilings: seen from above any edge may be the upper one, indoors some look up."""
+    overhead = [view.world_from_camera for k in range(3) for view in compose(7, k, kind="overhead").views]
+    tilted = [pose for pose in overhead if pose[2, 2] > -0.99]
+    upside_down = [pose for pose in tilted if pose[2, 1] > 0.05]  # the picture's lower edge points upwards
+    assert 0 < len(upside_down) < 0.4 * len(tilted)
+    indoors = [view.world_from_camera for kind in ("room", "corridor") for view in compose(7, 0, kind=kind).views]
+    rolled = [pose for pose in indoors if abs(pose[2, 0]) > np.sin(np.radians(8))]
+    assert 0 < len(rolled) < 0.4 * len(indoors)
 
 
 def test_open_country_reaches_far(scenes: dict[tuple[SceneKind, int], Scene]) -> None:

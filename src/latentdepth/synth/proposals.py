@@ -20,6 +20,9 @@ from latentdepth.synth.views import hand_held_roll, looking
 NewCamera = Callable[[float, float], Camera]
 """Makes a camera whose field of view lies within two angles in degrees."""
 
+_UNHELD = 0.2
+"""Share of the views indoors that no hand holds: robots near the floor, drones, cameras under a ceiling."""
+
 
 def _somewhere_clear(
     stage: Stage, rng: np.random.Generator, z: float, margin: float = 0.25
@@ -31,8 +34,21 @@ def _somewhere_clear(
     return None
 
 
+def _unheld(
+    stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, spot: tuple[float, float]
+) -> View | None:
+    """At any height, looking up or steeply down, rolled: where the lower edge of a picture need not be the near one."""
+    z = float(rng.choice([rng.uniform(0.22, 0.6), rng.uniform(0.6, height - 0.4), height - rng.uniform(0.15, 0.4)]))
+    if not stage.clear_at(*spot, z):
+        return None
+    yaw, pitch = rng.uniform(0, 2 * np.pi), np.clip(np.radians(rng.normal(-18, 30)), -np.pi / 2, np.radians(60))
+    ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+    eye = np.array([*spot, z])
+    return looking(camera(35, 100), eye, eye + ahead, roll_deg=float(rng.normal(0, 15)), heading_rad=float(yaw))
+
+
 def in_room(stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
-    """Hand-held, from corners and across; some close to a wall or an object, some from near the floor or ceiling."""
+    """Mostly hand-held, from corners and across; some close to a wall or an object; a fifth by robots and drones."""
     found: list[View] = []
     points = np.array(stage.interests) if stage.interests else np.zeros((0, 3))
     for k in range(count):
@@ -43,6 +59,10 @@ def in_room(stage: Stage, height: float, rng: np.random.Generator, camera: NewCa
         )
         spot = _somewhere_clear(stage, rng, z)
         if spot is None:
+            continue
+        if rng.random() < _UNHELD:
+            view = _unheld(stage, height, rng, camera, spot)
+            found += [view] if view else []
             continue
         eye = np.array([*spot, z])
         if k % 3 == 0 or not len(points):
@@ -62,13 +82,17 @@ def in_room(stage: Stage, height: float, rng: np.random.Generator, camera: NewCa
 
 
 def in_corridor(stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
-    """Along the axis mostly, else at a wall."""
+    """Along the axis mostly, else at a wall; a fifth by robots and drones."""
     found: list[View] = []
     length = stage.y_m[1]
     for _ in range(count):
         z = float(rng.uniform(0.5, min(2.1, height - 0.3)))
         spot = _somewhere_clear(stage, rng, z, margin=0.3)
         if spot is None:
+            continue
+        if rng.random() < _UNHELD:
+            view = _unheld(stage, height, rng, camera, spot)
+            found += [view] if view else []
             continue
         x, y = spot
         along = rng.random() < 0.75
@@ -148,16 +172,20 @@ def of_table(stage: Stage, surface: Surface, rng: np.random.Generator, camera: N
 def from_above(
     stage: Stage, surface: Surface, height: float, rng: np.random.Generator, camera: NewCamera, count: int
 ) -> list[View]:
-    """Straight down or up to 35 degrees off, from 0.35 to 2.4 m above the surface."""
+    """Straight down or up to 50 degrees off, from 0.35 to 2.4 m above the surface; some turned anyhow.
+
+    What hangs from a ceiling or a robot's arm has no upright: there the upper edge may be the near one.
+    """
     found: list[View] = []
     middle = np.array(surface.middle)
     for _ in range(count):
         target = middle + np.array([*rng.uniform(-0.6, 0.6, 2) * surface.half_m, 0.0])
-        tilt = 0.0 if rng.random() < 0.4 else np.radians(rng.uniform(0, 35))
+        tilt = 0.0 if rng.random() < 0.35 else np.radians(rng.uniform(0, 50))
+        roll = rng.normal(0, 3) if rng.random() < 0.6 else rng.uniform(-180, 180)
         yaw, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, min(2.4, height - surface.middle[2] - 0.15))
         eye = target + distance * np.array([np.cos(yaw) * np.sin(tilt), np.sin(yaw) * np.sin(tilt), np.cos(tilt)])
         if _within(stage, eye) and eye[2] < height - 0.1:
-            found.append(looking(camera(35, 85), eye, target, roll_deg=float(rng.normal(0, 3)), heading_rad=float(yaw)))
+            found.append(looking(camera(35, 85), eye, target, roll_deg=float(roll), heading_rad=float(yaw)))
     return found
 
 
