@@ -32,7 +32,7 @@ from latentdepth.evaluate.protocol import PROTOCOLS
 from latentdepth.images import read
 from latentdepth.inputs import find_photos
 from latentdepth.loading import load
-from latentdepth.options import PredictOptions
+from latentdepth.options import DIFFUSION_MODEL, PredictOptions
 from latentdepth.predictor import DiffusionPredictor
 
 _PER_SOURCE = 20
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def embedded() -> DiffusionPredictor:
-    loaded = load(device="cpu")
+    loaded = load(DIFFUSION_MODEL, device="cpu")
     assert isinstance(loaded, DiffusionPredictor)
     return loaded
 

@@ -89,7 +89,7 @@ def test_overhead_views_look_down(scenes: dict[tuple[SceneKind, int], Scene]) ->
 
 
 def test_some_cameras_know_no_upright() -> None:
-    """Robots, drones and cameras under ceilings: seen from above any edge may be the upper one, indoors some look up."""
+    """Robots, drones, cameras under ceilings: any edge may be the upper one of a view from above; rolls indoors."""
     overhead = [view.world_from_camera for k in range(3) for view in compose(7, k, kind="overhead").views]
     tilted = [pose for pose in overhead if pose[2, 2] > -0.99]
     upside_down = [pose for pose in tilted if pose[2, 1] > 0.05]  # the picture's lower edge points upwards

@@ -139,6 +139,24 @@ def test_a_network_with_its_options(pictures: Path, tiny_folder: Path, tmp_path:
         evaluate(*words, "--steps", "1", "--dtype", "float32", "--out", str(out))
 
 
+def test_an_exported_model_scores_as_on_torch(pictures: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from latentdepth.verbs.export import Export
+    from latentdepth.verbs.export import run as export
+
+    fast = tmp_path / "fast"
+    assert export(Export(f"dir:{tiny_folder}", runtime="onnx", size=("32x24",), out=fast)) == 0
+    words = [f"dir:{fast}", "--on", f"folder:{pictures}", "--resolution", "32", "--dtype", "float32", "--sheet", "0"]
+    here, there = tmp_path / "torch", tmp_path / "onnx"
+    assert evaluate(*words, "--out", str(here)) == 0
+    assert evaluate(*words, "--runtime", "onnx", "--out", str(there)) == 0
+    means = [summary(out)["lines"][0]["figures"]["abs_rel"]["mean"] for out in (here, there)]
+    assert means[0] == pytest.approx(means[1], rel=1e-3)  # float32 sums in another order
+    with pytest.raises(ValueError, match="with other settings: runtime was 'onnx', now None"):
+        evaluate(*words, "--out", str(there))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

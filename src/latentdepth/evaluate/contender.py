@@ -14,7 +14,7 @@ from torch import Tensor
 
 from latentdepth.core.types import Kind, Prediction
 from latentdepth.evaluate.table import Setting
-from latentdepth.options import PredictOptions
+from latentdepth.options import PredictOptions, Runtime
 from latentdepth.predictor import Predictor
 
 
@@ -54,6 +54,7 @@ class Network:
     predictor: Predictor
     options: PredictOptions
     dtype: str = "auto"
+    runtime: Runtime = "torch"
 
     @property
     def kind(self) -> Kind:
@@ -61,7 +62,9 @@ class Network:
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        return asdict(self.options) | {"dtype": self.dtype, "kind": str(self.kind)}
+        settings = asdict(self.options) | {"dtype": self.dtype, "kind": str(self.kind)}
+        # torch goes without saying, so that rows from before there were other engines still count
+        return settings | ({} if self.runtime == "torch" else {"runtime": self.runtime})
 
     def predict(self, frame: str, image: Float[Tensor, "1 3 h w"]) -> Prediction:
         return self.predictor(image, self.options)

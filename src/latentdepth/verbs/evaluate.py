@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from latentdepth.evaluate.options import ExtraName, KindName, ProtocolName
-from latentdepth.options import Device, Dtype, PredictOptions
+from latentdepth.options import Device, Dtype, PredictOptions, Runtime
 
 if TYPE_CHECKING:
     from latentdepth.core.types import Kind
@@ -69,6 +69,9 @@ class Evaluate:
     """Bring predictions in files to the size of the truth; else another size is a fault."""
     device: Device = "auto"
     dtype: Dtype = "auto"
+    runtime: Runtime = "torch"
+    """Engine on the CPU for all models: what `latentdepth export` wrote for openvino or onnx. Each needs its own --out:
+    tables tell models apart, not engines."""
     options: PredictOptions = field(default_factory=PredictOptions)
 
 
@@ -179,7 +182,8 @@ def _contenders(verb: Evaluate, kinds: Mapping[str, Kind | None]) -> Iterator[Co
             folder = Path(word.removeprefix(_FOLDER))
             yield PredictionFolder.open(folder, kinds[word], names=verb.names, unit=verb.unit, resized=verb.resize)
         else:
-            yield Network(word, load(word, device=verb.device, dtype=verb.dtype), verb.options, verb.dtype)
+            predictor = load(word, device=verb.device, dtype=verb.dtype, runtime=verb.runtime)
+            yield Network(word, predictor, verb.options, verb.dtype, verb.runtime)
 
 
 def _sheets(
