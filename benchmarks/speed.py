@@ -33,6 +33,7 @@ from latentdepth.core.noise import member_noise
 from latentdepth.options import DIFFUSION_MODEL, Device
 
 OURS, FP32, BF16 = "latentdepth bf16", "diffusers fp32", "diffusers bf16"
+SMALL = "latentdepth bf16, --vae small"
 _EMBEDDED = [Work(288, 384, steps, members) for members in (1, 10) for steps in (1, 4)]
 _DEFAULT = [Work(288, 384), Work(288, 384, 4), Work(576, 768)]
 _FULL = [Work(h, w, steps, members) for members in (1, 10) for h, w in ((288, 384), (576, 768)) for steps in (1, 4)]
@@ -84,7 +85,8 @@ def show(found: dict[Work, dict[str, list[Taken]]], sides: Sequence[Side], top: 
         for title, taken in rows.items():
             wall, cpu = (_middle([getattr(one, key) for one in taken]) for key in ("wall_s", "cpu_s"))
             ratios = [f"{_cpu(rows[other]) / cpu:.2f}" if other in rows else "" for other in (FP32, BF16)]
-            apart = (taken[0].depth - reference[0].depth).abs() if reference else None
+            same = reference is not None and title != SMALL  # random weights: another autoencoder says other things
+            apart = (taken[0].depth - reference[0].depth).abs() if reference and same else None
             words = "" if apart is None else f"{float(apart.max()):.3f}, {float(apart.mean()):.4f}"
             print(f"| {work.title} | {title} | {wall:.2f} | {cpu:.2f} | {ratios[0]} | {ratios[1]} | {words} |")
     print("\n| prediction | stage | Tera-operations | side | CPU s | share of peak |")
@@ -96,7 +98,8 @@ def show(found: dict[Work, dict[str, list[Taken]]], sides: Sequence[Side], top: 
                 wall, cpu = (_middle([one.stages[stage][k] for one in taken]) for k in (0, 1))
                 on_cpu = sides[0].predictor.model.device.type == "cpu"
                 share = counts[stage] / cpu / top.by_cpu if on_cpu else counts[stage] / wall / top.by_clock
-                print(f"| {work.title} | {stage} | {counts[stage] / 1e12:.3f} | {title} | {cpu:.2f} | {share:.0%} |")
+                words = "another network" if title == SMALL and stage != "U-Net" else f"{share:.0%}"
+                print(f"| {work.title} | {stage} | {counts[stage] / 1e12:.3f} | {title} | {cpu:.2f} | {words} |")
 
 
 def _middle(values: Sequence[float]) -> float:
@@ -121,11 +124,15 @@ def _three(folder: Path) -> list[tuple[str, str, str]]:
     return [(OURS, f"dir:{folder}", "bfloat16"), (BF16, theirs, "bfloat16"), (FP32, theirs, "float32")]
 
 
-def compare(model: str, works: Sequence[Work], device: Device, *, runs: int, fp32: bool, top: Peak) -> None:
-    """Both sides on one model: run and print."""
+def compare(
+    model: str, works: Sequence[Work], device: Device, *, runs: int, fp32: bool, top: Peak, small: bool = False
+) -> None:
+    """Both sides on one model, and with ``small`` ours through its small autoencoder too: run and print."""
     print(f"\n{model} on {device}")
     theirs = f"diffusers:{model}"
-    sides = [Side(OURS, model, torch.bfloat16, device), Side(BF16, theirs, torch.bfloat16, device)]
+    sides = [Side(OURS, model, torch.bfloat16, device)]
+    sides += [Side(SMALL, model, torch.bfloat16, device, vae="small")] if small else []
+    sides += [Side(BF16, theirs, torch.bfloat16, device)]
     show(measure(sides, works, runs=runs, fp32=fp32), sides, top)
 
 
@@ -149,13 +156,13 @@ def main(arguments: argparse.Namespace) -> None:
     folder = full_size_folder(arguments.weights)
     model = f"dir:{folder}"
     works = arguments.works or (_FULL if arguments.full else _DEFAULT)
-    compare(model, works, "cpu", runs=arguments.runs, fp32=not arguments.no_fp32, top=top)
+    compare(model, works, "cpu", runs=arguments.runs, fp32=not arguments.no_fp32, top=top, small=True)
     memory(folder, Work(576, 768))
     if torch.cuda.is_available():
         print(f"\nGPU: {torch.cuda.get_device_name()}")
         on_gpu = Peak(*peak(torch.device("cuda")))
         print(f"matrix product in bfloat16: {on_gpu.by_clock / 1e12:.0f} Tera-operations/s")
-        compare(model, _ON_GPU, "cuda", runs=5, fp32=False, top=on_gpu)
+        compare(model, _ON_GPU, "cuda", runs=5, fp32=False, top=on_gpu, small=True)
     left = [work.title for work in _FULL if work not in works]
     if left:
         print(f"\nleft out (give --full): {'; '.join(left)}")

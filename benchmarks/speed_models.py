@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from benchmarks.train_step import random_model
@@ -20,6 +20,7 @@ from torch import Tensor
 from latentdepth.loading import load
 from latentdepth.models.kept_memory import give_back, kept_memory
 from latentdepth.models.others.diffusers_marigold import MarigoldPipelinePredictor
+from latentdepth.models.small_vae import FOLDER, new_small_vae
 from latentdepth.options import Device, PredictOptions
 from latentdepth.predictor import DiffusionPredictor
 
@@ -58,6 +59,8 @@ def full_size_folder(folder: Path) -> Path:
     if not (folder / "model_index.json").exists():
         print(f"writing random weights of the full shape to {folder} (1.9 GB, once)", flush=True)
         random_model("full", torch.bfloat16).save(folder)
+    if not (folder / FOLDER / "config.json").exists():
+        new_small_vae(latent_channels=4).save(folder / FOLDER)
     return folder
 
 
@@ -90,8 +93,10 @@ def _watched(owner: Any, attribute: str, spent: dict[str, list[float]], name: st
 class Side:
     """One implementation on one model, asked for the same photo from the same noise."""
 
-    def __init__(self, title: str, model: str, dtype: torch.dtype, device: Device) -> None:
-        self.title, self.dtype = title, dtype
+    def __init__(
+        self, title: str, model: str, dtype: torch.dtype, device: Device, *, vae: Literal["full", "small"] = "full"
+    ) -> None:
+        self.title, self.dtype, self.vae = title, dtype, vae
         self._spent: dict[str, list[float]] = {}
         name: Any = str(dtype).removeprefix("torch.")
         self.predictor: Any = load(model, device=device, dtype=name)
@@ -100,7 +105,8 @@ class Side:
             parts = ((pipeline.vae, "encode"), (pipeline.unet, "forward"), (pipeline.vae, "decode"))
         else:
             assert isinstance(self.predictor, DiffusionPredictor)
-            parts = tuple((self.predictor.model, attribute) for attribute in ("encode", "x0", "decode"))
+            model_behind = self.predictor.behind(vae)
+            parts = tuple((model_behind, attribute) for attribute in ("encode", "x0", "decode"))
         for (owner, attribute), stage in zip(parts, STAGES, strict=True):
             _watched(owner, attribute, self._spent, stage)
 
@@ -134,7 +140,7 @@ class Side:
                 output_uncertainty=work.members > 1,
             )
             return found.prediction.float().cpu()
-        options = PredictOptions(steps=work.steps, members=work.members, resolution=0)
+        options = PredictOptions(steps=work.steps, members=work.members, resolution=0, vae=self.vae)
         return self.predictor(photo, options, noise=noise).value
 
     @contextlib.contextmanager
