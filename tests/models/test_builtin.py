@@ -63,8 +63,8 @@ def summary(values: torch.Tensor) -> list[float]:
 
 GOLDEN: dict[str, list[float]] = {
     "image latent": [-0.34033, 0.96543, -1.96901, -0.60506, -0.1073, -0.53277],
-    "sampled latent": [-0.03508, 0.50338, -0.41616, 0.6655, 0.04332, -0.40272],
-    "value": [0.47076, 0.14421, 0.40431, 0.52114, 0.50059, 0.40215],
+    "sampled latent": [0.05, 0.52746, -0.89666, 0.66958, 0.14214, -0.51694],
+    "value": [0.57159, 0.16791, 0.3204, 0.6264, 0.62562, 0.56306],
 }
 
 
@@ -128,10 +128,10 @@ def test_it_makes_sense_on_a_real_scene(predictor: DiffusionPredictor, steps: in
         float(abs_rel(fit_disparity(way, depth, valid)[0], depth, valid))
         for way in (value, grey, torch.ones_like(grey))
     )
-    # 0.32 against 0.43; on this scene a vertical ramp (0.29) still beats the model
-    assert found < 0.8 * min(bright, flat)
+    # 0.27 against 0.43, and 0.29 of a vertical ramp
+    assert found < 0.7 * min(bright, flat)
     ranks: Any = spearmanr(value[valid][::50], 1 / depth[valid][::50])  # annotated as a tuple of unknowns
-    assert float(ranks[0]) > 0.55  # 0.68 when it was made; luminance has 0.10
+    assert float(ranks[0]) > 0.65  # 0.74 when it was made; luminance has 0.10
 
 
 def test_the_student_beats_a_ramp_on_a_real_scene(student: StudentPredictor):
