@@ -77,6 +77,8 @@ def _steps(frames: Sequence[FrameEffort], groups: Sequence[str], folder: Path) -
     print("\nfixed steps: AbsRel, change from one step [95 %], p")
     for k, count in enumerate(counts):
         print(f"{count:>3} {errors[:, k].mean():.4f}  {_difference(errors[:, k], errors[:, 0], groups)}")
+    oracle = curves[-1]
+    print(f"\noracle, who knows the truth: {oracle.calls[0]:.2f} calls {oracle.errors[0]:.4f}")
     print("\nrule: most steps, mean calls, AbsRel; random with the same histogram; difference from random [95 %], p")
     for (most, rungs), (_, dealt) in zip(ruled.items(), random, strict=True):
         mine = errors[np.arange(len(errors)), rungs]
