@@ -155,6 +155,7 @@ def test_labels_are_data(home: Path, labels: int):
     assert isinstance(frames, LabelFrames)
     assert len(frames) == 4
     assert frames[0].image.shape == (3, SIDE, SIDE)
+    assert len(open_frames(replace(data, labels=LabelChoice(), path=Path("data/labels/shard-00000?.tar")), home)) == 4
     frames.check_target("disparity")
     with pytest.raises(ValueError, match=r"data labels: none of 4 labels is left"):
         open_frames(replace(data, labels=LabelChoice(min_agreement=1.0)), home)

@@ -6,6 +6,7 @@ Knows no losses and no steps: those are the tasks' and the loop's.
 from __future__ import annotations
 
 import dataclasses
+import glob
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -131,7 +132,7 @@ def open_frames(data: DataConfig, root: Path) -> Frames:
     """The data set; its reader names what is missing. ValueError for a path that is not there."""
     path = root / data.path
     listed = None if data.list_file is None else root / data.list_file
-    if not path.exists() and "*" not in str(path):
+    if not path.exists() and not glob.has_magic(str(path)):
         raise ValueError(
             f"data {data.name}: {path} does not exist; give the folder with --data-root, or change path in the recipe"
         )
