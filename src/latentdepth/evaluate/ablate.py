@@ -67,7 +67,7 @@ def settings(
             if not isinstance(predictor, DiffusionPredictor):
                 raise ValueError("spacing can't be varied of this model: its timesteps are not ours to choose")
             spaced = respaced(predictor, value)  # pyright: ignore[reportArgumentType]  (checked above)
-            found.append(Varied(f"{vary}={value}", spaced, options, dtype, {"spacing": value}))
+            found.append(Varied(f"{vary}={value}", spaced, options, dtype, about={"spacing": value}))
         else:
             given: Any = value if vary in WORDS else int(value)
             found.append(Varied(f"{vary}={value}", predictor, replace(options, **{vary: given}), dtype))

@@ -164,7 +164,7 @@ def _of_training(verb: Ablate, what: str, models: Mapping[str, tuple[str, int]])
 
     for value, (model, step) in models.items():
         predictor = load(model, device=verb.device, dtype=verb.dtype)
-        yield Varied(f"{what}={value}", predictor, verb.options, verb.dtype, {"trained_steps": step})
+        yield Varied(f"{what}={value}", predictor, verb.options, verb.dtype, about={"trained_steps": step})
 
 
 def _evaluated(
