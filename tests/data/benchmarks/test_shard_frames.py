@@ -35,6 +35,7 @@ def test_frames_are_called_after_their_kind(tmp_path: Path):
     assert not bool(sample.valid[:, :2].any())
     assert bool(sample.valid[:, 2:].all())
     assert len(open_benchmark(f"shards:{tmp_path}/held/*1.tar")) == 1
+    assert len(open_benchmark(f"shards:{tmp_path}/held/shard-00000[1].tar")) == 1
 
 
 def test_what_can_not_be_scored_is_named(tmp_path: Path):

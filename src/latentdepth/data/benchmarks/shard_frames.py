@@ -6,6 +6,7 @@ published data set.
 
 from __future__ import annotations
 
+import glob
 import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -58,7 +59,7 @@ def open_shards(source: Path) -> ShardBenchmark:
     Raises ``Missing`` where there are none, ValueError for damaged shards, labels that a network told, and two frames
     of one name.
     """
-    if not any(source.glob("*.tar")) and not source.is_file() and "*" not in str(source):
+    if not any(source.glob("*.tar")) and not source.is_file() and not glob.has_magic(str(source)):
         raise Missing(SHARDS, source, "there is no *.tar" if source.is_dir() else f"there is no {source}")
     shards = ShardFrames(source)
     facts = [shards.facts(index) for index in range(len(shards))]
