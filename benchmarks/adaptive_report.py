@@ -66,18 +66,18 @@ def _steps(frames: Sequence[FrameEffort], groups: Sequence[str], folder: Path) -
         [float(np.mean([errors[i, k] for i, k in enumerate(rungs)])) for rungs in ruled.values()],
     )
     random = [_dealt(errors, np.array(counts), rungs) for rungs in ruled.values()]
+    oracle = _oracle(errors, np.array(counts, dtype=float))
     curves = [
         fixed,
         Curve("random", [c for c, _ in random], [e for _, e in random]),
         rule,
         _swept("doubling", doubling),
         _swept("convergence", convergence),
-        _oracle(errors, np.array(counts, dtype=float)),
+        oracle,
     ]
     print("\nfixed steps: AbsRel, change from one step [95 %], p")
     for k, count in enumerate(counts):
         print(f"{count:>3} {errors[:, k].mean():.4f}  {_difference(errors[:, k], errors[:, 0], groups)}")
-    oracle = curves[-1]
     print(f"\noracle, who knows the truth: {oracle.calls[0]:.2f} calls {oracle.errors[0]:.4f}")
     print("\nrule: most steps, mean calls, AbsRel; random with the same histogram; difference from random [95 %], p")
     for (most, rungs), (_, dealt) in zip(ruled.items(), random, strict=True):

@@ -85,9 +85,10 @@ def show(found: dict[Work, dict[str, list[Taken]]], sides: Sequence[Side], top: 
         for title, taken in rows.items():
             wall, cpu = (_middle([getattr(one, key) for one in taken]) for key in ("wall_s", "cpu_s"))
             ratios = [f"{_cpu(rows[other]) / cpu:.2f}" if other in rows else "" for other in (FP32, BF16)]
-            same = reference is not None and title != SMALL  # random weights: another autoencoder says other things
-            apart = (taken[0].depth - reference[0].depth).abs() if reference and same else None
-            words = "" if apart is None else f"{float(apart.max()):.3f}, {float(apart.mean()):.4f}"
+            words = ""
+            if reference and title != SMALL:  # random weights: another autoencoder says other things
+                apart = (taken[0].depth - reference[0].depth).abs()
+                words = f"{float(apart.max()):.3f}, {float(apart.mean()):.4f}"
             print(f"| {work.title} | {title} | {wall:.2f} | {cpu:.2f} | {ratios[0]} | {ratios[1]} | {words} |")
     print("\n| prediction | stage | Tera-operations | side | CPU s | share of peak |")
     print("|---|---|---|---|---|---|")

@@ -42,7 +42,7 @@ EFFORTS = ("steps", "members")
 class Varied(Network):
     """A network under one setting of an ablation."""
 
-    about: Mapping[str, Setting] = field(default_factory=dict)
+    about: Mapping[str, Setting] = field(default_factory=dict, kw_only=True)
     """What the values depend on beside the options, such as the spacing or the steps of training."""
 
     @property

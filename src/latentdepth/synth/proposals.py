@@ -34,17 +34,25 @@ def _somewhere_clear(
     return None
 
 
+def _ahead(yaw_rad: float, rise_rad: float) -> np.ndarray:
+    """The direction ``yaw_rad`` from +x to +y and ``rise_rad`` up, of length one."""
+    return np.array([np.cos(yaw_rad) * np.cos(rise_rad), np.sin(yaw_rad) * np.cos(rise_rad), np.sin(rise_rad)])
+
+
 def _unheld(
     stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, spot: tuple[float, float]
-) -> View | None:
-    """At any height, looking up or steeply down, rolled: where the lower edge of a picture need not be the near one."""
+) -> list[View]:
+    """At any height, looking up or steeply down, rolled: where the lower edge of a picture need not be the near one.
+
+    Empty where the camera would be inside a thing.
+    """
     z = float(rng.choice([rng.uniform(0.22, 0.6), rng.uniform(0.6, height - 0.4), height - rng.uniform(0.15, 0.4)]))
     if not stage.clear_at(*spot, z):
-        return None
+        return []
     yaw, pitch = rng.uniform(0, 2 * np.pi), np.clip(np.radians(rng.normal(-18, 30)), -np.pi / 2, np.radians(60))
-    ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     eye = np.array([*spot, z])
-    return looking(camera(35, 100), eye, eye + ahead, roll_deg=float(rng.normal(0, 15)), heading_rad=float(yaw))
+    chosen, target = camera(35, 100), eye + _ahead(yaw, pitch)
+    return [looking(chosen, eye, target, roll_deg=float(rng.normal(0, 15)), heading_rad=float(yaw))]
 
 
 def in_room(stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
@@ -61,8 +69,7 @@ def in_room(stage: Stage, height: float, rng: np.random.Generator, camera: NewCa
         if spot is None:
             continue
         if rng.random() < _UNHELD:
-            view = _unheld(stage, height, rng, camera, spot)
-            found += [view] if view else []
+            found += _unheld(stage, height, rng, camera, spot)
             continue
         eye = np.array([*spot, z])
         if k % 3 == 0 or not len(points):
@@ -91,8 +98,7 @@ def in_corridor(stage: Stage, height: float, rng: np.random.Generator, camera: N
         if spot is None:
             continue
         if rng.random() < _UNHELD:
-            view = _unheld(stage, height, rng, camera, spot)
-            found += [view] if view else []
+            found += _unheld(stage, height, rng, camera, spot)
             continue
         x, y = spot
         along = rng.random() < 0.75
@@ -151,8 +157,8 @@ def in_landscape(
             pitch = -abs(rng.normal(0.25, 0.35)) if rng.random() < 0.8 else -np.pi / 2
         pitch = float(np.clip(pitch, -np.pi / 2, 0.5))
         eye = np.array([x, y, ground + lift])
-        ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
-        found.append(looking(camera(35, 90), eye, eye + ahead, roll_deg=hand_held_roll(rng), heading_rad=float(yaw)))
+        target = eye + _ahead(yaw, pitch)
+        found.append(looking(camera(35, 90), eye, target, roll_deg=hand_held_roll(rng), heading_rad=float(yaw)))
     return found
 
 
@@ -163,7 +169,7 @@ def of_table(stage: Stage, surface: Surface, rng: np.random.Generator, camera: N
     for _ in range(count):
         target = middle + np.array([*rng.uniform(-0.7, 0.7, 2) * surface.half_m, rng.uniform(0, 0.12)])
         rise, yaw, distance = np.radians(rng.uniform(8, 60)), rng.uniform(0, 2 * np.pi), rng.uniform(0.38, 1.5)
-        eye = target + distance * np.array([np.cos(yaw) * np.cos(rise), np.sin(yaw) * np.cos(rise), np.sin(rise)])
+        eye = target + distance * _ahead(yaw, rise)
         if _within(stage, eye):
             found.append(looking(camera(35, 75), eye, target, roll_deg=hand_held_roll(rng)))
     return found
@@ -210,7 +216,7 @@ def of_sitter(
         distance = max(distance, 0.32 + who.size_m * 0.3)
         rise = np.radians(rng.normal(8, 14))
         target = at + np.array([0, 0, who.aim_m]) + rng.normal(0, 0.12, 3) * who.size_m
-        eye = target + distance * np.array([np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)])
+        eye = target + distance * _ahead(turn, rise)
         eye[2] = max(eye[2], at[2] + 0.12)
         if _within(stage, eye):
             found.append(looking(chosen, eye, target, roll_deg=hand_held_roll(rng)))
