@@ -307,15 +307,17 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_fit import Line, config, train
-train(config(portions=2, shard=sys.argv[3] == "shard"), Path(sys.argv[1]))
+train(config(portions=2, shard=sys.argv[3] == "shard", device=sys.argv[4]), Path(sys.argv[1]))
 """
+_DEVICE = "cpu" if torch.accelerator.is_available() else "auto"  # what a machine without an accelerator is left to find
+
 
 
 def _two_processes(out: Path, kind: str) -> None:
     script = out.with_suffix(".py")
     script.write_text(_RANK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run([*command, str(out), str(Path(__file__).parent), kind], capture_output=True, text=True)
+    done = subprocess.run([*command, str(out), str(Path(__file__).parent), kind, _DEVICE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -69,7 +69,9 @@ class OpenVinoEngine:
         with warnings.catch_warnings(), torch.no_grad():
             # the tracer warns of each Python branch on a shape; that both ways agree is measured, at every size
             warnings.simplefilter("ignore")
-            written = openvino.convert_model(network, example_input=example)
+            # traced here, because OpenVINO's own call compares two traces by the names of their variables as well
+            traced = torch.jit.trace(network.eval(), example, strict=False, check_trace=False)
+            written = openvino.convert_model(traced, example_input=example)
         # weights in float16 would be half the size and, of a folder in float16, the same; but what the trace computed
         # once is rounded too, and the frequencies of the time step then miss by 0.2 % in the answer
         openvino.save_model(written, path, compress_to_fp16=False)

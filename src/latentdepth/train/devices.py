@@ -28,7 +28,9 @@ class Devices:
 
     def __init__(self, device: Device, *, shard: bool) -> None:
         self._accelerator = Accelerator(
-            cpu=device == "cpu",
+            # told of no processor, Accelerate makes no group of processes where there is no accelerator, and each would
+            # take itself for the only one and write over the others' files
+            cpu=device == "cpu" or not torch.accelerator.is_available(),
             mixed_precision="no",  # autocast is the loop's, the same on every kind of device
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
         )
