@@ -312,12 +312,13 @@ train(config(portions=2, shard=sys.argv[3] == "shard", device=sys.argv[4]), Path
 _DEVICE = "cpu" if torch.accelerator.is_available() else "auto"  # what a machine without an accelerator is left to find
 
 
-
 def _two_processes(out: Path, kind: str) -> None:
     script = out.with_suffix(".py")
     script.write_text(_RANK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run([*command, str(out), str(Path(__file__).parent), kind, _DEVICE], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, str(out), str(Path(__file__).parent), kind, _DEVICE], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
