@@ -157,7 +157,7 @@ def test_the_encoder_starts_from_dinov2(tmp_path: Path):
     ("change", "said"),
     [
         ({"model_type": "dinov2_with_registers"}, "without registers"),
-        ({"hidden_size": 384}, "hidden_size is 384; this Depth Anything needs 16"),
+        ({"hidden_size": 384}, "hidden_size is 384; this network needs 16"),
         ({"use_swiglu_ffn": True}, "use_swiglu_ffn is True"),
     ],
 )

@@ -209,7 +209,16 @@ def new_depth_anything(
 def load_dinov2(network: DepthAnything, folder: Path) -> None:
     """Put the weights of a transformers DINOv2 folder into the encoder, in place.
 
-    Raises ValueError for a folder that is no DINOv2 without registers, of another size, or without safetensors.
+    Raises ValueError as ``read_dinov2`` does.
+    """
+    network.model.backbone.load_state_dict(read_dinov2(folder, network.model.backbone.config).state_dict())
+
+
+def read_dinov2(folder: Path, wanted: Dinov2Config) -> Dinov2Backbone:
+    """The network of a transformers DINOv2 folder.
+
+    Raises ValueError for a folder that is no DINOv2 without registers, of another size than ``wanted``, or without
+    safetensors.
     """
     path = folder / "config.json"
     try:
@@ -218,13 +227,11 @@ def load_dinov2(network: DepthAnything, folder: Path) -> None:
         raise ValueError(f"{path}: can't be read ({error}); give the folder of a DINOv2 of transformers") from error
     if config.get("model_type") != "dinov2":
         raise ValueError(f"{path}: model_type is {config.get('model_type')!r}; wanted is 'dinov2', without registers")
-    own = network.model.backbone.config
     for key in ("hidden_size", "num_hidden_layers", "use_swiglu_ffn", "image_size"):
         theirs = config.get(key, getattr(Dinov2Config(), key))
-        if theirs != getattr(own, key):
-            raise ValueError(f"{path}: {key} is {theirs}; this Depth Anything needs {getattr(own, key)}")
-    backbone = _from_pretrained(Dinov2Backbone, folder)
-    network.model.backbone.load_state_dict(backbone.state_dict())
+        if theirs != getattr(wanted, key):
+            raise ValueError(f"{path}: {key} is {theirs}; this network needs {getattr(wanted, key)}")
+    return _from_pretrained(Dinov2Backbone, folder)
 
 
 def load_depth_anything(folder: Path) -> DepthAnything:

