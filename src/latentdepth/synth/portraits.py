@@ -31,6 +31,8 @@ class Sitter:
 def sitter(palette: Palette, kind: Subject | None = None) -> Sitter:
     """A subject of any kind."""
     rng = palette.rng
+    if kind is None and (lent := _lent(palette)):
+        return lent
     kinds: tuple[Subject, ...] = (
         "person",
         "couple",
@@ -73,6 +75,22 @@ def sitter(palette: Palette, kind: Subject | None = None) -> Sitter:
     if kind == "sculpture":
         return _on_stand(palette, _sculpture(palette))
     return _on_stand(palette, clutter.table_thing(palette))
+
+
+def _lent(palette: Palette) -> Sitter | None:
+    """In half of all portraits a real model; what is small stands on something."""
+    if palette.props is None or palette.rng.random() < 0.5:
+        return None
+    kind = ("person", "anybody", "animal", "plant", "car", "chair", "indoors")[int(palette.rng.integers(7))]
+    lent = palette.lent(kind, 1.0)
+    if lent is None:
+        return None
+    if max(lent.size_m) < 0.8:
+        return _on_stand(palette, lent.parts)
+    if kind == "person" and palette.rng.random() < 0.6:
+        size = palette.rng.uniform(0.34, 1.0)
+        return Sitter(lent.parts, lent.size_m[2] - size * 0.42, size, False)
+    return Sitter(lent.parts, lent.size_m[2] / 2, max(lent.size_m), kind == "car")
 
 
 def _person(palette: Palette, *, pair: bool) -> Sitter:

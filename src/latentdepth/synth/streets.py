@@ -143,6 +143,8 @@ def _furniture(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_
         )
         for y in spread_along(rng, -back_m * 0.5, min(ahead_m, 60), (3, 14)):
             made = makers[int(rng.choice(6, p=[0.2, 0.15, 0.15, 0.2, 0.22, 0.08]))](palette)
+            if lent := palette.lent("outdoors", 0.4):
+                made = lent.parts
             stage.put(
                 made,
                 (side * (half_m + walk_m * rng.uniform(0.15, 0.85)), y, kerb),
@@ -181,7 +183,9 @@ def _people(stage: Stage, half_m: float, walk_m: float, ahead_m: float, kerb: fl
         )
         stage.put(people.merged_person(people.crowd_member(palette)), (x, y, kerb if abs(x) > half_m else 0.0), 0.0)
     if rng.random() < 0.15:
-        stage.put(quadruped(palette, "dog"), (half_m + walk_m / 2, rng.uniform(2, 12), kerb), rng.uniform(0, 6))
+        lent = palette.lent("animal", 0.5)
+        dog = lent.parts if lent else quadruped(palette, "dog")
+        stage.put(dog, (half_m + walk_m / 2, rng.uniform(2, 12), kerb), rng.uniform(0, 6))
 
 
 def _greenery(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_m: float, style: Style) -> None:
