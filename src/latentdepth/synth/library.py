@@ -82,9 +82,12 @@ def _entries(path: Path) -> Iterator[Entry]:
         raise ValueError(
             f"{path} can't be read as a furniture library ({error}); name a whole .sh3f file of Sweet Home 3D: {_HOW}"
         ) from error
-    numbers = sorted(int(key.removeprefix("name#")) for key in facts if re.fullmatch(r"name#\d+", key))
-    for number in numbers:
-        one = {key.partition("#")[0]: value for key, value in facts.items() if key.endswith(f"#{number}")}
+    numbered: dict[int, dict[str, str]] = {}
+    for key, value in facts.items():
+        name, _, number = key.partition("#")
+        if number.isdecimal():
+            numbered.setdefault(int(number), {})[name] = value
+    for _, one in sorted(numbered.items()):
         entry = _entry(str(path), one, facts)
         if entry is not None:
             yield entry
@@ -96,12 +99,12 @@ def _entry(archive: str, one: Mapping[str, str], library: Mapping[str, str]) -> 
     if one.get("doorOrWindow", "false").lower() != "false" or category.lower() in _LEFT_OUT:
         return None
     try:
+        name, model = one["name"], one["model"].lstrip("/")
         size_m = (float(one["width"]) / 100, float(one["depth"]) / 100, float(one["height"]) / 100)
         # where the catalogue is silent things stand on the very top, and -1 means that none can
         top_m = float(one.get("dropOnTopElevation", one["height"])) / 100
         elevation_m = float(one.get("elevation", 0)) / 100
         turn = tuple(float(number) for number in one["modelRotation"].split()) if "modelRotation" in one else _UPRIGHT
-        model = one["model"].lstrip("/")
     except (KeyError, ValueError):
         return None
     numbers = np.array([*size_m, top_m, elevation_m, *turn])
@@ -111,10 +114,9 @@ def _entry(archive: str, one: Mapping[str, str], library: Mapping[str, str]) -> 
         return None
     author = one.get("creator") or "an unnamed author"
     licence = " ".join(one.get("license", library.get("license", "unknown licence")).split())
-    credit = f"{one['name']} by {author}, from {library.get('name', Path(archive).stem)}"
+    credit = f"{name} by {author}, from {library.get('name', Path(archive).stem)}"
     credit += f" ({library.get('provider', 'Sweet Home 3D')}): {licence}"
-    kept_top = top_m if top_m > 0 else None
-    return Entry(archive, model, one["name"], category, size_m, elevation_m, kept_top, turn, credit)
+    return Entry(archive, model, name, category, size_m, elevation_m, top_m if top_m > 0 else None, turn, credit)
 
 
 def properties(text: str) -> dict[str, str]:

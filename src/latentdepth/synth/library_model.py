@@ -149,7 +149,7 @@ def _unholed(
 
     Surfaces here have no holes: a leaf cut out of a card would be shown as the card.
     """
-    spots = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [1, 4, 4], [4, 1, 4], [4, 4, 1]], float)
+    spots = np.array([(1 + i, 1 + j, 6 - i - j) for i in range(6) for j in range(6 - i)], float)
     at = np.einsum("sc,fcu->fsu", spots / spots.sum(1, keepdims=True), uv[faces]) % 1
     row = ((1 - at[..., 1]) * clear.shape[0]).astype(int) % clear.shape[0]
     column = (at[..., 0] * clear.shape[1]).astype(int) % clear.shape[1]

@@ -78,19 +78,18 @@ def sitter(palette: Palette, kind: Subject | None = None) -> Sitter:
 
 
 def _lent(palette: Palette) -> Sitter | None:
-    """In half of all portraits a real model; what is small stands on something."""
-    if palette.props is None or palette.rng.random() < 0.5:
-        return None
-    kind = ("person", "anybody", "animal", "plant", "car", "chair", "indoors")[int(palette.rng.integers(7))]
-    lent = palette.lent(kind, 1.0)
+    """Half of all subjects are real models, if there are any; what is small stands on something."""
+    lent = palette.lent(("person", "anybody", "animal", "plant", "car", "chair", "indoors"), 0.5)
     if lent is None:
         return None
+    width, depth, height = lent.size_m
     if max(lent.size_m) < 0.8:
         return _on_stand(palette, lent.parts)
-    if kind == "person" and palette.rng.random() < 0.6:
+    if height > 1.5 * max(width, depth) and palette.rng.random() < 0.6:
+        # the head and shoulders of what stands upright
         size = palette.rng.uniform(0.34, 1.0)
-        return Sitter(lent.parts, lent.size_m[2] - size * 0.42, size, False)
-    return Sitter(lent.parts, lent.size_m[2] / 2, max(lent.size_m), kind == "car")
+        return Sitter(lent.parts, height - size * 0.42, size, False)
+    return Sitter(lent.parts, height / 2, max(lent.size_m), max(lent.size_m) > 2.2)
 
 
 def _person(palette: Palette, *, pair: bool) -> Sitter:

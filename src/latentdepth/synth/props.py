@@ -75,7 +75,9 @@ KINDS: dict[str, Kind] = {
     ),
     "plant": Kind(r"plant|flower|tulip|orchid|cactus|lily|yucca|ficus|bamboo|spathi|bonsai", side_m=(0.1, 2.0)),
     "indoors": Kind(side_m=(0.3, 2.6), without=r"\b(rug|carpet|doormat|bathmat)\b"),
-    "on wall": Kind(without=r"ceiling|detector|hanging|sign|railing|pendant|chandelier|track", hangs=True),
+    "on wall": Kind(
+        without=r"ceiling|detector|hanging|sign|railing|pendant|chandelier|track", side_m=(0.05, 2.7), hangs=True
+    ),
     "small": Kind(side_m=(0.05, 0.5), without=r"coathanger|hanger|clock"),
     "on floor": Kind(side_m=(0.15, 0.9), height_m=(0.05, 0.8)),
     "person": Kind(
@@ -87,7 +89,7 @@ KINDS: dict[str, Kind] = {
     "anybody": Kind(categories=("Characters",)),
     "animal": Kind(_BEASTS, categories=("Characters",)),
     "pet": Kind(r"\b(cat|dog|bulldog|rabbit)\b", categories=("Characters",)),
-    "car": Kind(categories=("Vehicles",), side_m=(2.2, 7.0), height_m=(1.0, 3.6)),
+    "car": Kind(categories=("Vehicles",), side_m=(2.2, 5.5), height_m=(1.0, 2.0)),
     "lorry": Kind(categories=("Vehicles",), side_m=(5.0, 15.0), height_m=(2.0, 4.1)),
     "cycle": Kind(categories=("Vehicles",), side_m=(0.8, 2.3)),
     "outdoors": Kind(
@@ -108,17 +110,21 @@ class Props:
         self._lent: dict[Entry, Piece] = {}
         self._faces = 0
 
-    def lend(self, kind: str, share: float, *, category: str | None = None, most_faces: int = 30_000) -> Piece | None:
-        """With a probability of ``share`` a model of that kind, as long as the scene isn't full; else None.
+    def lend(
+        self, kinds: str | Sequence[str], share: float, *, category: str | None = None, most_faces: int = 30_000
+    ) -> Piece | None:
+        """With a probability of ``share`` a model of one of these kinds, as long as the scene isn't full; else None.
 
-        ``category``: only entries of it, where there are any that fit.
+        ``category``: in seven of ten cases only entries of it, where there are any that fit.
         """
         if self._rng.random() >= share:
             return None
+        kind = kinds if isinstance(kinds, str) else kinds[int(self._rng.integers(len(kinds)))]
         if kind not in self._fitting:
             self._fitting[kind] = [entry for entry in self._library if KINDS[kind].admits(entry)]
         fitting = self._fitting[kind]
-        fitting = [entry for entry in fitting if entry.category == category] or fitting
+        if category is not None and self._rng.random() < 0.7:
+            fitting = [entry for entry in fitting if entry.category == category] or fitting
         if len(self._lent) >= _MOST_MODELS:
             # another model costs its reading, one that stands there already doesn't
             fitting = [entry for entry in fitting if entry in self._lent]

@@ -95,10 +95,7 @@ def _wall_makers(palette: Palette, theme: Theme, things: float, share: float) ->
 
 def _lent(palette: Palette, theme: Theme, things: float) -> Piece | None:
     """A real model, mostly of a kind that belongs in such a room; None where there is no library, and at times."""
-    if palette.props is None:
-        return None
-    category = _CATEGORIES.get(theme) if palette.rng.random() < 0.7 else None
-    piece = palette.lent("indoors", 0.4, category=category)
+    piece = palette.lent("indoors", 0.4, category=_CATEGORIES.get(theme))
     return piece and lived_in(palette, piece, things=things)
 
 

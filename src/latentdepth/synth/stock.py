@@ -41,10 +41,10 @@ class Stock(Colours):
         return None
 
     def lent(
-        self, kind: str, share: float = 0.6, *, category: str | None = None, most_faces: int = 30_000
+        self, kinds: str | Sequence[str], share: float = 0.6, *, category: str | None = None, most_faces: int = 30_000
     ) -> Piece | None:
         """``Props.lend``; None where there is no furniture library."""
-        return self.props and self.props.lend(kind, share, category=category, most_faces=most_faces)
+        return self.props and self.props.lend(kinds, share, category=category, most_faces=most_faces)
 
     # -- plain materials: as many as wanted, they share one texture in the end ----------------------------------------
 
