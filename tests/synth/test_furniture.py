@@ -18,8 +18,8 @@ from latentdepth.synth import (
     street_furniture,
     vehicles,
 )
-from latentdepth.synth.furniture import Piece, Top
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.pieces import Piece, Top
 from latentdepth.synth.shapes import Parts, bounds
 from latentdepth.synth.stage import footprint_of
 

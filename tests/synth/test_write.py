@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,16 @@ def test_other_settings_need_another_folder(tmp_path: Path):
     (tmp_path / "synth.json").write_text("{half")
     with pytest.raises(ValueError, match=r"synth\.json: damaged"):
         write_scenes(tmp_path, range(2), SETTINGS, make)
+
+
+def test_settings_from_before_an_option_existed_are_those_without_it(tmp_path: Path):
+    write_scenes(tmp_path, range(1), SETTINGS, make)
+    noted = json.loads((tmp_path / "synth.json").read_text())
+    assert noted.pop("furniture") is None
+    (tmp_path / "synth.json").write_text(json.dumps(noted))
+    assert write_scenes(tmp_path, range(2), SETTINGS, make).made == [1]
+    with pytest.raises(ValueError, match="furniture was None, now shop"):
+        write_scenes(tmp_path, range(3), replace(SETTINGS, furniture="shop"), make)
 
 
 def test_no_workers_are_refused(tmp_path: Path):

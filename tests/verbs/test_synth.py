@@ -30,6 +30,8 @@ def test_what_cannot_be_made_is_said_first(tmp_path: Path):
         run(small(tmp_path, scenes=0))
     with pytest.raises(ValueError, match="width_px is 4; allowed is 16"):
         run(Synth(tmp_path, size=(4, 24)))
+    with pytest.raises(ValueError, match=r"nowhere is not there; .*apt-get install sweethome3d-furniture"):
+        run(Synth(tmp_path, furniture=tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="workers is -1"):
         run(Synth(tmp_path, workers=-1))
     assert not list(tmp_path.iterdir())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from latentdepth.synth import clutter, flowers, furniture, people, storage
-from latentdepth.synth.furniture import Piece, Top
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.pieces import Piece, Top
 from latentdepth.synth.shapes import Parts, bounds, placed
 from latentdepth.synth.stage import Footprint, footprint_of
 
@@ -50,7 +50,9 @@ def lived_in(palette: Palette, piece: Piece, *, things: float, people_share: flo
 def dining_set(palette: Palette, *, things: float, people_share: float) -> Piece:
     """A table with chairs on its sides, pushed in or pulled out."""
     rng = palette.rng
-    table = furniture.table(palette, (rng.uniform(0.8, 2.2), rng.uniform(0.7, 1.0), rng.uniform(0.71, 0.77)))
+    table = palette.lent("table") or furniture.table(
+        palette, (rng.uniform(0.8, 2.2), rng.uniform(0.7, 1.0), rng.uniform(0.71, 0.77))
+    )
     parts = lived_in(palette, table, things=things).parts
     w, d, _ = table.size_m
     chair = furniture.chair(palette)
@@ -86,7 +88,9 @@ def sofa_set(palette: Palette, *, things: float, people_share: float) -> Piece:
     rng = palette.rng
     sofa = furniture.sofa(palette)
     seats = lived_in(palette, sofa, things=0, people_share=people_share)
-    low = furniture.table(palette, (rng.uniform(0.6, 1.2), rng.uniform(0.45, 0.7), rng.uniform(0.34, 0.46)))
+    low = palette.lent("low table") or furniture.table(
+        palette, (rng.uniform(0.6, 1.2), rng.uniform(0.45, 0.7), rng.uniform(0.34, 0.46))
+    )
     reach = -sofa.size_m[1] / 2 - rng.uniform(0.35, 0.6) - low.size_m[1] / 2
     parts = seats.parts + placed(lived_in(palette, low, things=things).parts, (rng.normal(0, 0.1), reach, 0))
     if rng.random() < 0.6:

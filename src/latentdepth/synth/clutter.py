@@ -13,6 +13,7 @@ from latentdepth.synth.colours import hsv
 from latentdepth.synth.devices import cable, laptop, phone
 from latentdepth.synth.noise import ripple
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.props import REPEATED
 from latentdepth.synth.scene import Mesh
 from latentdepth.synth.shapes import (
     Parts,
@@ -215,11 +216,15 @@ def _drawn(palette: Palette, makers: tuple[tuple[Maker, float], ...]) -> Parts:
 
 def table_thing(palette: Palette) -> Parts:
     """Anything that stands on tables and shelves."""
+    if lent := palette.lent("small", 0.5, most_faces=REPEATED):
+        return placed(lent.parts, yaw_rad=palette.rng.uniform(0, 6))
     return _drawn(palette, ON_TABLES)
 
 
 def floor_thing(palette: Palette) -> Parts:
     """Anything that lies about on floors."""
+    if lent := palette.lent("on floor", 0.4):
+        return placed(lent.parts, yaw_rad=palette.rng.uniform(0, 6))
     return _drawn(palette, ON_FLOORS)
 
 

@@ -13,7 +13,9 @@ from jaxtyping import Float
 from latentdepth.core.types import Camera
 from latentdepth.synth import landscapes, people, portraits, proposals, streets, tabletops
 from latentdepth.synth.corridors import corridor
+from latentdepth.synth.library import Entry
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.props import Props
 from latentdepth.synth.rooms import room
 from latentdepth.synth.scene import Scene, SceneKind, Sky, View
 from latentdepth.synth.shapes import placed
@@ -32,7 +34,7 @@ KINDS: dict[SceneKind, float] = {
     "corridor": 0.08,
 }
 """Share of each kind of scene."""
-_KIND, _CONTENT, _SKY, _CAMERAS = range(4)
+_KIND, _CONTENT, _SKY, _CAMERAS, _PROPS = range(5)
 
 
 def kind_of(seed: int, number: int) -> SceneKind:
@@ -50,10 +52,12 @@ def compose(
     height_px: int = 288,
     candidates: int = 24,
     tiles: Sequence[Texture] = (),
+    library: Sequence[Entry] = (),
 ) -> Scene:
     """Scene ``number`` of ``seed``, the same for ever, with at most ``candidates`` views to choose from.
 
-    ``tiles``: further tileable sRGB pictures for walls, floors and facades. Raises ValueError for an unknown kind, a
+    ``tiles``: further tileable sRGB pictures for walls, floors and facades. ``library``: models that stand for about
+    half of the objects; their attributions are the scene's credits. Raises ValueError for an unknown kind, a
     negative seed or number, or fewer than one candidate.
     """
     if kind is not None and kind not in KINDS:
@@ -63,7 +67,8 @@ def compose(
     if candidates < 1:
         raise ValueError(f"{candidates} candidate views were asked for; allowed is 1 or more")
     kind = kind or kind_of(seed, number)
-    palette = Palette(np.random.default_rng([seed, number, _CONTENT]), tiles)
+    props = Props(library, np.random.default_rng([seed, number, _PROPS])) if library else None
+    palette = Palette(np.random.default_rng([seed, number, _CONTENT]), tiles, props)
     rng = np.random.default_rng([seed, number, _CAMERAS])
 
     def camera(least_deg: float, most_deg: float) -> Camera:
@@ -72,7 +77,8 @@ def compose(
     stage, views = _built(kind, palette, rng, camera, candidates)
     sky_rng = np.random.default_rng([seed, number, _SKY])
     sky = _sky(sky_rng, stage)
-    return Scene(kind, merged(stage.parts), sky, views)
+    meshes = merged(stage.parts)
+    return Scene(kind, meshes, sky, views, props.credits_of(meshes) if props else ())
 
 
 def _sky(rng: np.random.Generator, stage: Stage) -> Sky:

@@ -173,7 +173,8 @@ def _contents(stage: Stage, width: float, length: float, *, hall: bool) -> None:
             lambda: storage.bookshelf(palette).parts,
             lambda: furniture.sofa(palette).parts,
         )
-        parts = makers[int(rng.integers(7 if hall else 6))]()
+        lent = palette.lent("indoors", 0.35)
+        parts = lent.parts if lent else makers[int(rng.integers(7 if hall else 6))]()
         depth = float(max(part.vertices[:, 1].max() for part in parts))
         x = width / 2 + side * (width / 2 - depth - 0.15)
         if width > 1.8 or depth < 0.3:

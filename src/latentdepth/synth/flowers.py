@@ -79,6 +79,8 @@ def _petal(material: Material, length: float, width: float, hollow: float) -> Me
 
 def pot_plant(palette: Palette) -> Parts:
     """A pot with broad leaves, a palm-like tuft or flowers, 0.2 to 1.4 m."""
+    if lent := palette.lent("plant"):
+        return lent.parts
     rng = palette.rng
     size = float(np.exp(rng.uniform(np.log(0.2), np.log(1.4))))
     r, h = size * rng.uniform(0.13, 0.2) + 0.02, size * rng.uniform(0.2, 0.3) + 0.02

@@ -5,12 +5,14 @@ A piece stands on z = 0 about the origin and its front looks to -y. Knows no roo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
 
 from latentdepth.synth.noise import ripple
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.pieces import Piece, Top
+from latentdepth.synth.props import REPEATED
 from latentdepth.synth.scene import Material
 from latentdepth.synth.shapes import (
     Parts,
@@ -27,26 +29,6 @@ from latentdepth.synth.shapes import (
     tube,
     warped,
 )
-
-
-@dataclass(frozen=True)
-class Top:
-    """A free horizontal rectangle that things can stand on."""
-
-    x_m: tuple[float, float]
-    y_m: tuple[float, float]
-    z_m: float
-    headroom_m: float = 2.0
-
-
-@dataclass(frozen=True)
-class Piece:
-    """An object with its outer size and what it offers: tops for things, seats (middle of the seat) for people."""
-
-    parts: Parts
-    size_m: tuple[float, float, float]
-    tops: list[Top] = field(default_factory=list)
-    seats: list[Point] = field(default_factory=list)
 
 
 def _legs(palette: Palette, w: float, d: float, h: float, material: Material) -> Parts:
@@ -72,6 +54,8 @@ def _legs(palette: Palette, w: float, d: float, h: float, material: Material) ->
 def table(palette: Palette, size_m: tuple[float, float, float] | None = None) -> Piece:
     """A dining, coffee or side table; rectangular or round."""
     rng = palette.rng
+    if size_m is None and (lent := palette.lent("table")):
+        return lent
     if size_m is None:
         low = rng.random() < 0.3
         size_m = (
@@ -116,6 +100,8 @@ def cloth_over(palette: Palette, w: float, d: float, h: float) -> Parts:
 
 def chair(palette: Palette) -> Piece:
     """Four thin legs, a seat and a back of slats, ladder rungs, a shell or cushion; or a stool, or a swivel chair."""
+    if lent := palette.lent("chair", most_faces=REPEATED):
+        return lent
     rng = palette.rng
     w, d, seat, top = rng.uniform(0.4, 0.5), rng.uniform(0.4, 0.5), rng.uniform(0.43, 0.48), rng.uniform(0.78, 1.05)
     wood, kind = palette.furniture() if rng.random() < 0.7 else palette.metal(), int(rng.integers(5))
@@ -179,6 +165,8 @@ def _swivel_chair(palette: Palette, w: float, seat: float, top: float) -> Piece:
 
 def sofa(palette: Palette, seats: int | None = None) -> Piece:
     """An armchair (one seat) to a long sofa with cushions."""
+    if lent := palette.lent("chair" if seats == 1 else "sofa"):
+        return lent
     rng = palette.rng
     count = int(rng.integers(1, 4)) if seats is None else seats
     cover, each, d = palette.fabric(), rng.uniform(0.55, 0.7), rng.uniform(0.8, 0.98)
@@ -233,6 +221,9 @@ def _blanket(palette: Palette, w: float, d: float, at: Point) -> Parts:
 
 def bed(palette: Palette) -> Piece:
     """Frame, mattress, rumpled cover, pillows; the head is at +y."""
+    if lent := palette.lent("bed"):
+        # as below, the height is that of the mattress
+        return replace(lent, size_m=(*lent.size_m[:2], lent.tops[0].z_m))
     rng = palette.rng
     w, d, h = float(rng.choice([0.9, 1.4, 1.6, 1.8])), rng.uniform(1.95, 2.1), rng.uniform(0.42, 0.6)
     frame, cover, linen = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from latentdepth.synth.furniture import Piece
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.pieces import Piece
 from latentdepth.synth.shapes import Parts, Point, cylinder, lathe, rod
 
 

@@ -23,6 +23,7 @@ from latentdepth.synth.cast import RayScene
 from latentdepth.synth.compose import compose
 from latentdepth.synth.kinds import SceneKind
 from latentdepth.synth.labels import Labels, label
+from latentdepth.synth.library import read_library
 from latentdepth.synth.mitsuba import Tracing, Variant, render
 from latentdepth.synth.photograph import any_sensor, photograph
 from latentdepth.synth.viewpoints import choose
@@ -48,6 +49,8 @@ class Settings:
     """Kinds of scene, equally often; empty takes all as often as ``compose`` likes."""
     textures: str | None = None
     """Folder of tileable pictures for walls, floors and facades, besides those that are computed."""
+    furniture: str | None = None
+    """Furniture library, or a folder of them, whose models stand for about half of the objects."""
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -112,7 +115,8 @@ def make_scene(settings: Settings, number: int, *, threads: int | None = None, v
     if settings.kinds:
         kind = settings.kinds[int(np.random.default_rng([*seeds, _KIND]).integers(len(settings.kinds)))]
     tiles = read_tiles(settings.textures) if settings.textures else ()
-    scene = compose(settings.seed, number, kind=kind, tiles=tiles)
+    library = read_library(settings.furniture) if settings.furniture else ()
+    scene = compose(settings.seed, number, kind=kind, tiles=tiles, library=library)
     rays = RayScene(scene)
     views = choose(
         rays,

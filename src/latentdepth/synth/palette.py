@@ -14,7 +14,9 @@ from latentdepth.synth.scene import Material
 
 
 class Palette(Finishes):
-    """Materials of one scene; asking again may give the same one. ``tiles``: further tileable sRGB pictures."""
+    """Materials of one scene; asking again may give the same one.
+
+    ``tiles``: further tileable sRGB pictures; ``props``: models that may stand for some of our own shapes."""
 
     def fabric(self) -> Material:
         """Upholstery, curtains, clothes, bedding: plain weave, stripes, checks, prints."""

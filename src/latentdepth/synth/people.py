@@ -242,7 +242,8 @@ def _leg_directions(rng: np.random.Generator, pose: Pose, side: int, stride: flo
 
 def crowd_member(palette: Palette) -> Parts:
     """A standing or walking person of any size, turned anywhere."""
-    return placed(figure(palette), yaw_rad=palette.rng.uniform(0, 2 * np.pi))
+    lent = palette.lent("person", 0.5)
+    return placed(lent.parts if lent else figure(palette), yaw_rad=palette.rng.uniform(0, 2 * np.pi))
 
 
 def merged_person(parts: Parts) -> Parts:

@@ -31,6 +31,8 @@ class Sitter:
 def sitter(palette: Palette, kind: Subject | None = None) -> Sitter:
     """A subject of any kind."""
     rng = palette.rng
+    if kind is None and (lent := _lent(palette)):
+        return lent
     kinds: tuple[Subject, ...] = (
         "person",
         "couple",
@@ -73,6 +75,21 @@ def sitter(palette: Palette, kind: Subject | None = None) -> Sitter:
     if kind == "sculpture":
         return _on_stand(palette, _sculpture(palette))
     return _on_stand(palette, clutter.table_thing(palette))
+
+
+def _lent(palette: Palette) -> Sitter | None:
+    """Half of all subjects are real models, if there are any; what is small stands on something."""
+    lent = palette.lent(("person", "anybody", "animal", "plant", "car", "chair", "indoors"), 0.5)
+    if lent is None:
+        return None
+    width, depth, height = lent.size_m
+    if max(lent.size_m) < 0.8:
+        return _on_stand(palette, lent.parts)
+    if height > 1.5 * max(width, depth) and palette.rng.random() < 0.6:
+        # the head and shoulders of what stands upright
+        size = palette.rng.uniform(0.34, 1.0)
+        return Sitter(lent.parts, height - size * 0.42, size, False)
+    return Sitter(lent.parts, height / 2, max(lent.size_m), max(lent.size_m) > 2.2)
 
 
 def _person(palette: Palette, *, pair: bool) -> Sitter:

@@ -14,15 +14,25 @@ import numpy as np
 from latentdepth.synth import clutter, flowers, furniture, lamps, people, storage
 from latentdepth.synth.animals import quadruped
 from latentdepth.synth.arrangements import desk_set, dining_set, lived_in, sofa_set
-from latentdepth.synth.furniture import Piece
 from latentdepth.synth.outlook import outlook
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.pieces import Piece
 from latentdepth.synth.shapes import bounds, placed
 from latentdepth.synth.shells import Light, any_light, ceiling_lamps, shell, wall_frames
 from latentdepth.synth.stage import Footprint, Stage
 from latentdepth.synth.walls import Opening
 
 Theme = Literal["living", "bedroom", "office", "kitchen", "bathroom", "dining", "workshop", "bare"]
+_CATEGORIES: dict[Theme, str] = {
+    "living": "Living room",
+    "bedroom": "Bedroom",
+    "office": "Office",
+    "kitchen": "Kitchen",
+    "bathroom": "Bathroom",
+    "dining": "Living room",
+    "workshop": "Miscellaneous",
+}
+"""What a furniture library calls that which belongs in a room."""
 
 
 def _bed_set(palette: Palette) -> Piece:
@@ -83,7 +93,15 @@ def _wall_makers(palette: Palette, theme: Theme, things: float, share: float) ->
     )
 
 
-def _against_wall(stage: Stage, piece: Piece, openings: list[list[tuple[str, Opening]]]) -> bool:
+def _lent(palette: Palette, theme: Theme, things: float) -> Piece | None:
+    """A real model, mostly of a kind that belongs in such a room; None where there is no library, and at times."""
+    piece = palette.lent("indoors", 0.4, category=_CATEGORIES.get(theme))
+    return piece and lived_in(palette, piece, things=things)
+
+
+def _against_wall(
+    stage: Stage, piece: Piece, openings: list[list[tuple[str, Opening]]], *, gap_m: float = 0.13
+) -> bool:
     """Finds a stretch of wall for the piece, clear of doors and, if it is tall, of windows."""
     rng = stage.rng
     low, high = bounds(piece.parts)
@@ -98,7 +116,7 @@ def _against_wall(stage: Stage, piece: Piece, openings: list[list[tuple[str, Ope
         blocked = [o for kind, o in openings[k] if kind == "door" or high[2] > o.bottom_m + 0.15]
         if any(left < o.right_m + 0.05 and o.left_m - 0.05 < right for o in blocked):
             continue
-        local = (left - float(low[0]), -float(high[1]) - (0.13 if low[2] < 1 else 0.005), 0.0)
+        local = (left - float(low[0]), -float(high[1]) - gap_m, 0.0)
         cos, sin = np.cos(yaw), np.sin(yaw)
         at = (start[0] + cos * local[0] - sin * local[1], start[1] + sin * local[0] + cos * local[1], 0.0)
         if stage.put(piece.parts, at, yaw):
@@ -127,11 +145,15 @@ def furnish(
     for k in range(min(len(makers) + 14, 30)):
         if wanted <= 0:
             break
-        piece = makers[k]() if k < len(makers) else makers[int(rng.integers(len(makers)))]()
+        piece = _lent(palette, theme, things)
+        piece = piece or (makers[k]() if k < len(makers) else makers[int(rng.integers(len(makers)))]())
         if _against_wall(stage, piece, openings):
             wanted -= piece.size_m[0] + 0.2
     for _ in range(int(rng.poisson(1.3))):
-        _against_wall(stage, _high_shelf(palette, things), openings)
+        _against_wall(stage, _high_shelf(palette, things), openings, gap_m=0.005)
+    for _ in range(4):
+        if hung := palette.lent("on wall", 0.5, category=_CATEGORIES.get(theme)):
+            _against_wall(stage, hung, openings, gap_m=0.002)
     middle = {"dining": 3, "living": 1, "kitchen": 1, "office": 1, "workshop": 2}.get(theme, 0)
     for _ in range(middle):
         if rng.random() < 0.7:
@@ -149,10 +171,12 @@ def furnish(
 def _inhabit(stage: Stage, people_share: float, things: float) -> None:
     palette, rng = stage.palette, stage.rng
     for _ in range(int(rng.poisson(3.5 * people_share))):
-        stage.put_somewhere(people.figure(palette, detail=True))
+        lent = palette.lent("person", 0.5)
+        stage.put_somewhere(lent.parts if lent else people.figure(palette, detail=True))
     if rng.random() < 0.12:
         pet = ("cat", "dog", "small dog")[int(rng.integers(3))]
-        stage.put_somewhere(quadruped(palette, pet))
+        lent = palette.lent("pet", 0.5)
+        stage.put_somewhere(lent.parts if lent else quadruped(palette, pet))
     for _ in range(int(rng.poisson(0.35 * things * rng.uniform(0.2, 1.5)))):
         stage.put_somewhere(clutter.floor_thing(palette), tries=5)
 

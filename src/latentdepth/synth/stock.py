@@ -1,4 +1,7 @@
-"""Plain materials, and the store that keeps the number of textured ones small. Knows no textures and no shapes."""
+"""Plain materials, the store that keeps the number of textured ones small, and what a library lends.
+
+Knows no textures and no shapes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from latentdepth.synth.colours import Colours, hsv, linear
+from latentdepth.synth.pieces import Piece
+from latentdepth.synth.props import Props
 from latentdepth.synth.scene import Material
 from latentdepth.synth.textures import Colour, Texture
 
@@ -14,9 +19,10 @@ from latentdepth.synth.textures import Colour, Texture
 class Stock(Colours):
     """Plain materials drawn for one scene, and families of textured ones that grow to a limit."""
 
-    def __init__(self, rng: np.random.Generator, tiles: Sequence[Texture] = ()) -> None:
+    def __init__(self, rng: np.random.Generator, tiles: Sequence[Texture] = (), props: Props | None = None) -> None:
         super().__init__(rng)
         self.tiles = tiles
+        self.props = props
         self._made: dict[str, list[Material]] = {}
 
     def _one_of(self, family: str, limit: int, make: Callable[[], Material]) -> Material:
@@ -33,6 +39,12 @@ class Stock(Colours):
         if len(self.tiles) and self.rng.random() < share:
             return self.tiles[int(self.rng.integers(len(self.tiles)))]
         return None
+
+    def lent(
+        self, kinds: str | Sequence[str], share: float = 0.6, *, category: str | None = None, most_faces: int = 30_000
+    ) -> Piece | None:
+        """``Props.lend``; None where there is no furniture library."""
+        return self.props and self.props.lend(kinds, share, category=category, most_faces=most_faces)
 
     # -- plain materials: as many as wanted, they share one texture in the end ----------------------------------------
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from latentdepth.synth import devices
-from latentdepth.synth.furniture import Piece, Top
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.pieces import Piece, Top
 from latentdepth.synth.scene import Material
 from latentdepth.synth.shapes import Parts, ball, box, cylinder, lathe, merged_as_one, moved, placed, rod, tube
 
@@ -44,6 +44,8 @@ def _fronts(
 
 def cupboard(palette: Palette) -> Piece:
     """Chest of drawers, sideboard, wardrobe, bedside table."""
+    if lent := palette.lent("cupboard"):
+        return lent
     rng = palette.rng
     kind = int(rng.integers(4))
     w, d, h = [
@@ -77,6 +79,8 @@ def cupboard(palette: Palette) -> Piece:
 
 def bookshelf(palette: Palette, *, hung: bool = False) -> Piece:
     """Boards full of books, boxes and small things; or a few boards on the wall (then z = 0 is the lowest board)."""
+    if not hung and (lent := palette.lent("cupboard")):
+        return lent
     rng = palette.rng
     w, d, h = rng.uniform(0.6, 1.8), rng.uniform(0.24, 0.36), rng.uniform(0.3, 0.8) if hung else rng.uniform(0.9, 2.2)
     board, levels = palette.furniture(), max(int(h / rng.uniform(0.3, 0.42)), 1) + 1
@@ -124,6 +128,8 @@ def books_in_row(palette: Palette, length_m: float, height_m: float, depth_m: fl
 
 def desk(palette: Palette) -> Piece:
     """A work table with drawers on one side and, mostly, a computer."""
+    if lent := palette.lent("desk"):
+        return lent
     rng = palette.rng
     w, d, h = rng.uniform(1.0, 1.8), rng.uniform(0.55, 0.8), rng.uniform(0.72, 0.76)
     plate, side = palette.furniture(), float(rng.choice([-1, 1]))

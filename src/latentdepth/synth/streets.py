@@ -12,6 +12,7 @@ import numpy as np
 from latentdepth.synth import buildings, clutter, people, plants, street_furniture, terrain, vehicles
 from latentdepth.synth.animals import quadruped
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.props import REPEATED
 from latentdepth.synth.shapes import Parts, box, merged_as_one, placed, quad
 from latentdepth.synth.stage import Footprint, Stage, spread_along
 
@@ -143,6 +144,8 @@ def _furniture(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_
         )
         for y in spread_along(rng, -back_m * 0.5, min(ahead_m, 60), (3, 14)):
             made = makers[int(rng.choice(6, p=[0.2, 0.15, 0.15, 0.2, 0.22, 0.08]))](palette)
+            if lent := palette.lent("outdoors", 0.4):
+                made = lent.parts
             stage.put(
                 made,
                 (side * (half_m + walk_m * rng.uniform(0.15, 0.85)), y, kerb),
@@ -156,17 +159,24 @@ def _traffic(stage: Stage, half_m: float, ahead_m: float, back_m: float, style: 
     if style == "square":
         return
     fleet = [vehicles.car(palette), vehicles.car(palette), vehicles.any_vehicle(palette)]
+    models = [palette.lent("car", most_faces=2 * REPEATED) for _ in range(4)]
+    fleet += [model.parts for model in models if model]
     for side in (-1, 1):
         if rng.random() < 0.65 and stage.has_room(150_000):
             for y in spread_along(rng, -back_m, min(ahead_m, 70), (5.6, 16)):
                 stage.put(
-                    fleet[int(rng.integers(3))],
+                    fleet[int(rng.integers(len(fleet)))],
                     (side * (half_m - 1.15), y, 0),
                     float(rng.choice([0, np.pi])),
                     gap_m=0.3,
                 )
         for y in spread_along(rng, 8, ahead_m, (18, 90)):
-            stage.put(fleet[int(rng.integers(3))], (side * half_m * 0.36, y, 0), 0.0 if side < 0 else np.pi, gap_m=0.4)
+            stage.put(
+                fleet[int(rng.integers(len(fleet)))],
+                (side * half_m * 0.36, y, 0),
+                0.0 if side < 0 else np.pi,
+                gap_m=0.4,
+            )
 
 
 def _people(stage: Stage, half_m: float, walk_m: float, ahead_m: float, kerb: float) -> None:
@@ -181,7 +191,9 @@ def _people(stage: Stage, half_m: float, walk_m: float, ahead_m: float, kerb: fl
         )
         stage.put(people.merged_person(people.crowd_member(palette)), (x, y, kerb if abs(x) > half_m else 0.0), 0.0)
     if rng.random() < 0.15:
-        stage.put(quadruped(palette, "dog"), (half_m + walk_m / 2, rng.uniform(2, 12), kerb), rng.uniform(0, 6))
+        lent = palette.lent("animal", 0.5)
+        dog = lent.parts if lent else quadruped(palette, "dog")
+        stage.put(dog, (half_m + walk_m / 2, rng.uniform(2, 12), kerb), rng.uniform(0, 6))
 
 
 def _greenery(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_m: float, style: Style) -> None:

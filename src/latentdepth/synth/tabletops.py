@@ -11,8 +11,8 @@ import numpy as np
 
 from latentdepth.synth import clutter, devices, furniture, people
 from latentdepth.synth.arrangements import strewn
-from latentdepth.synth.furniture import Top
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.pieces import Top
 from latentdepth.synth.rooms import room
 from latentdepth.synth.scene import Material, Mesh
 from latentdepth.synth.shapes import Parts, Point, ball, box, placed, quad, rod, tube
@@ -40,7 +40,9 @@ def table_scene(palette: Palette, *, crowded: bool) -> tuple[Stage, Surface, flo
         light=Light(light.daylight, max(light.lamps, 3.0), light.open_windows),
     )
     w, d, h = rng.uniform(0.7, 1.8), rng.uniform(0.6, 1.0), rng.uniform(0.68, 0.78)
-    made = furniture.table(palette, (w, d, h))
+    lent = palette.lent("table")
+    w, d, h = lent.size_m if lent else (w, d, h)
+    made = lent or furniture.table(palette, (w, d, h))
     top = made.tops[0]
     area = (top.x_m[1] - top.x_m[0]) * (top.y_m[1] - top.y_m[0])
     count = int(area * rng.uniform(14, 48)) + 3 if crowded else int(rng.integers(1, 7))

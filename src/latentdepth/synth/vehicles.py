@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from latentdepth.synth.colours import hsv
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.props import REPEATED
 from latentdepth.synth.scene import Material
 from latentdepth.synth.shapes import Parts, ball, box, lathe, loft, pillow, placed, quad, ring_of, rod, rotation, tube
 
@@ -69,6 +70,8 @@ def _ring(width: float, y: float, low: float, high: float, *, squareness: float 
 
 def car(palette: Palette) -> Parts:
     """A hatchback, saloon or estate: lower body, glasshouse with pillars, wheels, lamps, plates."""
+    if lent := palette.lent("car", 0.5, most_faces=2 * REPEATED):
+        return lent.parts
     rng = palette.rng
     length, width, height = rng.uniform(3.6, 4.8), rng.uniform(1.66, 1.86), rng.uniform(1.4, 1.68)
     body, glass, dark = paint(palette), palette.pane(), palette.plain(np.full(3, 0.07), 0.6)
@@ -227,6 +230,8 @@ def van(palette: Palette) -> Parts:
 
 def bicycle(palette: Palette) -> Parts:
     """Two spoked wheels and a frame of thin tubes, leaning a little."""
+    if lent := palette.lent("cycle", 0.5):
+        return lent.parts
     rng = palette.rng
     frame, dark, steel, r = palette.plain(palette.vivid(), 0.3), palette.dark(), palette.metal(), 0.34
     parts: Parts = []
@@ -257,4 +262,6 @@ def bicycle(palette: Palette) -> Parts:
 
 def any_vehicle(palette: Palette) -> Parts:
     """What stands or drives on a road: cars above all."""
+    if lent := palette.lent("lorry", 0.3, most_faces=2 * REPEATED):
+        return lent.parts
     return (car, van)[int(palette.rng.random() < 0.16)](palette)

@@ -45,6 +45,11 @@ class Synth:
     """Kinds of scene, equally often; all of them by default."""
     textures: Path | None = None
     """Folder of tileable pictures that walls, floors and facades may wear, besides those that are computed."""
+    furniture: Path | None = None
+    """Furniture library of Sweet Home 3D (.sh3f), or a folder of them, whose models stand for half of the objects.
+
+    Debian has them: apt-get install sweethome3d-furniture, then --furniture /usr/share/sweethome3d/furniture. The
+    attributions that their licences ask for are written to CREDITS.txt."""
     layout: Layout = "shards"
     """How the data set lies on disk: our own shards, as prepared Hypersim, as Virtual KITTI 2, or plain folders."""
     workers: int | None = None
@@ -65,6 +70,7 @@ def run(verb: Synth) -> int:
         import mitsuba_oidn  # noqa: F401
     except ImportError as missing:
         raise ValueError(f'{missing.name} is needed to make scenes: pip install "latentdepth[synth]"') from missing
+    from latentdepth.synth.library import read_library
     from latentdepth.synth.make import Settings, make_scene, read_tiles
     from latentdepth.synth.mitsuba import choose_variant
 
@@ -77,9 +83,12 @@ def run(verb: Synth) -> int:
         denoise=not verb.noisy,
         kinds=verb.kinds,
         textures=None if verb.textures is None else str(verb.textures),
+        furniture=None if verb.furniture is None else str(verb.furniture),
     )
     if settings.textures:
         read_tiles(settings.textures)  # what is wrong with them is said now, not once for each scene
+    if settings.furniture:
+        read_library(settings.furniture)
     cores = os.cpu_count() or 1
     workers = cores if verb.workers is None else verb.workers
     threads = max(1, cores // max(workers, 1))
