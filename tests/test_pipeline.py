@@ -10,10 +10,11 @@ import pytest
 import tyro
 
 from latentdepth.train.recipes import read_recipe, recipe_names
-from latentdepth.verbs import card, evaluate, export_checkpoint, predict, synth, train
+from latentdepth.verbs import card, convert, evaluate, export_checkpoint, predict, synth, train
 
 SCRIPT = Path(__file__).parents[1] / "docs/pipeline.sh"
 VERBS = {
+    "convert": convert.Convert,
     "synth": synth.Synth,
     "predict": predict.Predict,
     "export-checkpoint": export_checkpoint.ExportCheckpoint,
@@ -23,8 +24,8 @@ VERBS = {
 
 
 def commands() -> list[list[str]]:
-    """The words of each line that is a command, the optional files given."""
-    given = re.sub(r'\$\{\w+:\+(--\S+) "\$\w+"\}', r"\1 FILE", SCRIPT.read_text())
+    """The words of each line that is a command, others' files given."""
+    given = re.sub(r'\$\{\w+:\+(--\S+) "\$\w+"\}', r"\1 FILE", SCRIPT.read_text()).replace('"$DINOV2"', "FILE")
     return [shlex.split(line) for line in given.splitlines() if line.startswith("latentdepth ")]
 
 
@@ -54,6 +55,8 @@ def test_each_stage_finds_what_an_earlier_one_left():
     for words in commands():
         verb = parsed(words)
         if isinstance(verb, synth.Synth):
+            made.add(verb.out.as_posix())
+        elif isinstance(verb, convert.Convert):
             made.add(verb.out.as_posix())
         elif isinstance(verb, predict.Predict):
             assert {*verb.paths, verb.model.removeprefix("dir:")} <= made

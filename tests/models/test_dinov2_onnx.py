@@ -81,5 +81,12 @@ def test_no_onnx_and_full_folders_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"model\.onnx: can't be read as ONNX"):
         read_onnx_dinov2(tmp_path / "model.onnx")
     exported(tmp_path / "model.onnx")
-    with pytest.raises(ValueError, match="is not empty"):
-        write_dinov2(read_onnx_dinov2(tmp_path / "model.onnx"), tmp_path)
+    weights = read_onnx_dinov2(tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match="holds something else"):
+        write_dinov2(weights, tmp_path)
+    write_dinov2(weights, tmp_path / "dino")
+    written = (tmp_path / "dino/model.safetensors").stat().st_mtime_ns
+    write_dinov2(weights, tmp_path / "dino")
+    assert (tmp_path / "dino/model.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(ValueError, match="holds something else"):
+        write_dinov2(weights | {"layernorm.bias": weights["layernorm.bias"] + 1}, tmp_path / "dino")

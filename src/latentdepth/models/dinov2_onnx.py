@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 PREFIX = "backbone."
@@ -58,10 +59,23 @@ def read_onnx_dinov2(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _holds(folder: Path, weights: dict[str, Tensor]) -> bool:
+    try:
+        there = load_file(folder / "model.safetensors")
+    except (OSError, SafetensorError):
+        return False
+    return there.keys() == weights.keys() and all(torch.equal(there[name], weights[name]) for name in weights)
+
+
 def write_dinov2(weights: dict[str, Tensor], folder: Path) -> None:
-    """A transformers folder of DINOv2; the sizes are read off the weights. ValueError where it holds something."""
+    """A transformers folder of DINOv2; the sizes are read off the weights. One that is there already stays.
+
+    Raises ValueError where the folder holds anything else.
+    """
     if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty; name another folder, or delete this one")
+        if not _holds(folder, weights):
+            raise ValueError(f"{folder} holds something else; name another folder, or delete this one")
+        return
     width, _, _, patch = weights["embeddings.patch_embeddings.projection.weight"].shape
     grid = round((weights["embeddings.position_embeddings"].shape[1] - 1) ** 0.5)
     blocks = {name.split(".")[2] for name in weights if name.startswith("encoder.layer.")}
@@ -77,5 +91,5 @@ def write_dinov2(weights: dict[str, Tensor], folder: Path) -> None:
         "layerscale_value": 1.0,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file({k: v.contiguous() for k, v in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
