@@ -54,9 +54,7 @@ def test_each_stage_finds_what_an_earlier_one_left():
     made = {"data/photos"}
     for words in commands():
         verb = parsed(words)
-        if isinstance(verb, synth.Synth):
-            made.add(verb.out.as_posix())
-        elif isinstance(verb, convert.Convert):
+        if isinstance(verb, synth.Synth | convert.Convert):
             made.add(verb.out.as_posix())
         elif isinstance(verb, predict.Predict):
             assert {*verb.paths, verb.model.removeprefix("dir:")} <= made
