@@ -65,24 +65,29 @@ FORMS: dict[DepthAnythingSize, Form] = {
 }
 
 
+def encoder_configuration(form: Form, *, patch_px: int = PATCH_PX, **other: Any) -> Dinov2Config:
+    """transformers' configuration of the DINOv2 encoder; with other patches the grid of learnt positions stays."""
+    construct: Any = Dinov2Config  # its signature leaves out what its parents take
+    facts: dict[str, Any] = {
+        "hidden_size": form.hidden,
+        "num_hidden_layers": form.layers,
+        "num_attention_heads": form.heads,
+        "image_size": form.grid_px // PATCH_PX * patch_px,
+        "patch_size": patch_px,
+        "use_swiglu_ffn": form.swiglu,
+        "out_indices": list(form.taps),
+        "reshape_hidden_states": False,
+    }
+    return construct(**(facts | other))
+
+
 def configuration(form: Form, *, max_depth_m: float | None = None) -> DepthAnythingConfig:
     """transformers' configuration; ``max_depth_m`` makes it metric. Raises ValueError for a part of a metre."""
-    construct: Any = Dinov2Config  # its signature leaves out what its parents take
-    encoder = construct(
-        hidden_size=form.hidden,
-        num_hidden_layers=form.layers,
-        num_attention_heads=form.heads,
-        image_size=form.grid_px,
-        patch_size=PATCH_PX,
-        use_swiglu_ffn=form.swiglu,
-        out_indices=list(form.taps),
-        reshape_hidden_states=False,
-    )
     metric: dict[str, Any] = {}
     if max_depth_m is not None:
         metric = {"depth_estimation_type": "metric", "max_depth": _whole_metres(max_depth_m)}
     return DepthAnythingConfig(
-        backbone_config=encoder,
+        backbone_config=encoder_configuration(form),
         patch_size=PATCH_PX,
         reassemble_hidden_size=form.hidden,
         neck_hidden_sizes=list(form.neck),

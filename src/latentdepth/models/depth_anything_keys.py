@@ -12,7 +12,7 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +159,21 @@ def write_transformers(
         raise ValueError(f"{folder} exists; give another folder, or remove it")
     config = configuration(form or form_of(original), max_depth_m=max_depth_m)
     config.architectures = [CLASS_NAME]
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        fresh.mkdir(parents=True)
+    with whole(folder) as fresh:
         config.save_pretrained(fresh)
         save_file(_separate(to_transformers(original)), fresh / "model.safetensors", metadata={"format": "pt"})
         (fresh / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
         load_depth_anything(fresh)
+
+
+@contextlib.contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of an empty or missing ``folder`` once all has gone well."""
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+        yield fresh
         os.replace(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from latentdepth.models.depth_anything_keys import whole
+
 PREFIX = "backbone."
 """What the names of the encoder's weights open with."""
 _HEAD_CHANNELS = 64  # of every published DINOv2
@@ -40,11 +42,9 @@ def read_onnx_dinov2(path: Path) -> dict[str, Tensor]:
     for node in graph.node:
         layer = node.name.strip("/").replace("/", ".")
         if node.op_type == "MatMul" and layer.startswith(PREFIX):
-            for name in node.input:
-                if name in given:
-                    weights[layer.removeprefix(PREFIX).removesuffix(".MatMul") + ".weight"] = tensor(
-                        name
-                    ).T.contiguous()
+            weight = layer.removeprefix(PREFIX).removesuffix(".MatMul") + ".weight"
+            for name in given.keys() & node.input:
+                weights[weight] = tensor(name).T.contiguous()
     if "embeddings.cls_token" not in weights or "layernorm.weight" not in weights:
         raise ValueError(f"{path} holds no DINOv2 under the name {PREFIX.rstrip('.')!r}")
     if "embeddings.position_embeddings" not in weights:
@@ -68,9 +68,9 @@ def _holds(folder: Path, weights: dict[str, Tensor]) -> bool:
 
 
 def write_dinov2(weights: dict[str, Tensor], folder: Path) -> None:
-    """A transformers folder of DINOv2; the sizes are read off the weights. One that is there already stays.
+    """A transformers folder of DINOv2, whole or not at all; the sizes are read off the weights.
 
-    Raises ValueError where the folder holds anything else.
+    One that is there already stays. Raises ValueError where the folder holds anything else.
     """
     if folder.exists() and any(folder.iterdir()):
         if not _holds(folder, weights):
@@ -90,6 +90,8 @@ def write_dinov2(weights: dict[str, Tensor], folder: Path) -> None:
         "use_swiglu_ffn": any(".mlp.weights_in" in name for name in weights),
         "layerscale_value": 1.0,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file({k: v.contiguous() for k, v in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    with whole(folder) as fresh:
+        (fresh / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file(
+            {k: v.contiguous() for k, v in weights.items()}, fresh / "model.safetensors", metadata={"format": "pt"}
+        )

@@ -49,7 +49,8 @@ class _Same(nn.Conv2d):
         return F.conv2d(F.pad(x, pads) if any(pads) else x, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """As EfficientNet-Lite's, but for a running mean over more batches."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
 
 
@@ -60,10 +61,12 @@ class _Block(nn.Module):
         super().__init__()
         wide = inputs * expansion
         self.expand = (
-            nn.Sequential(_Same(inputs, wide, 1, bias=False), _norm(wide), nn.ReLU6()) if wide > inputs else None
+            nn.Sequential(_Same(inputs, wide, 1, bias=False), batch_norm(wide), nn.ReLU6()) if wide > inputs else None
         )
-        self.filter = nn.Sequential(_Same(wide, wide, kernel, stride, groups=wide, bias=False), _norm(wide), nn.ReLU6())
-        self.project = nn.Sequential(_Same(wide, outputs, 1, bias=False), _norm(outputs))
+        self.filter = nn.Sequential(
+            _Same(wide, wide, kernel, stride, groups=wide, bias=False), batch_norm(wide), nn.ReLU6()
+        )
+        self.project = nn.Sequential(_Same(wide, outputs, 1, bias=False), batch_norm(outputs))
         self.skip = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +98,7 @@ class LiteEncoder(nn.Module):
     def __init__(self, size: LiteSize = "lite0") -> None:
         super().__init__()
         self.size: LiteSize = size
-        self.stem = nn.Sequential(_Same(3, STEM_CHANNELS, 3, 2, bias=False), _norm(STEM_CHANNELS), nn.ReLU6())
+        self.stem = nn.Sequential(_Same(3, STEM_CHANNELS, 3, 2, bias=False), batch_norm(STEM_CHANNELS), nn.ReLU6())
         self.stages = nn.ModuleList()
         table = _scaled(size)
         self.channels = tuple(table[i][1] for i in _TAPS)
@@ -123,7 +126,7 @@ class LiteEncoder(nn.Module):
 
 def _fusing(width: int) -> tuple[nn.Module, ...]:
     # Without normalisation the signal of ten layers in a row shrinks below their biases.
-    return nn.Conv2d(width, width, 3, padding=1, bias=False), _norm(width), nn.ReLU()
+    return nn.Conv2d(width, width, 3, padding=1, bias=False), batch_norm(width), nn.ReLU()
 
 
 class DepthPyramid(nn.Module):
@@ -137,7 +140,9 @@ class DepthPyramid(nn.Module):
         self.width = width
         self.encoder = LiteEncoder(encoder)
         channels = self.encoder.channels
-        self.lateral = nn.ModuleList(nn.Sequential(nn.Conv2d(c, width, 1, bias=False), _norm(width)) for c in channels)
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), batch_norm(width)) for c in channels
+        )
         self.scene = nn.Conv2d(channels[-1], width, 1)  # what the whole image says, added everywhere
         self.fuse = nn.ModuleList(nn.Sequential(*_fusing(width), *_fusing(width)) for _ in channels)
         self.head = nn.Sequential(nn.Conv2d(width, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 3, padding=1))

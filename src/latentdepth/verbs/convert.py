@@ -21,7 +21,7 @@ class Convert:
     source: Annotated[Positional[Path], arg(metavar="CHECKPOINT")]
     """The authors' file, a folder of transformers, or an .onnx file."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
-    """A folder for the former, a name that ends in .safetensors for the latter."""
+    """A folder; to go back to the authors' layout, a name that ends in .safetensors."""
     max_depth_m: float | None = None
     """The checkpoint is metric and its largest output stands for so many metres, which the file does not say: 20 for
     the published indoor models, 80 for the outdoor ones."""
