@@ -29,12 +29,16 @@ latentdepth train tiny-vae ${TAESDXL:+--autoencode.teacher "$TAESDXL"}
 latentdepth train tiny-prior
 latentdepth train tiny-diffusion
 
-# 5. The student, on the same scenes and labels; its encoder starts as the small teacher's.
+# 5. The student: a convolutional one on the same scenes and labels, whose encoder starts as the small teacher's; then the
+#    same with the first teacher's transformer beside that encoder, on scenes alone; then on photos it has labelled itself.
 latentdepth train tiny-student
+latentdepth train joined-teacher
+latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
+latentdepth train joined-student
 
 # 6. Models to hand on.
 latentdepth export-checkpoint runs/tiny-diffusion models/tiny-diffusion --overwrite
-latentdepth export-checkpoint runs/tiny-student models/tiny-student --overwrite
+latentdepth export-checkpoint runs/joined-student models/tiny-student --dtype int8 --overwrite
 
 # 7. Figures on scenes that were held back, with crispness and worth of the uncertainty; then the sections of the cards.
 latentdepth evaluate dir:models/tiny-diffusion --on shards:data/held-back --protocol disparity --members 5 --steps 4 --extra boundary_f1 ause --out evaluation/diffusion

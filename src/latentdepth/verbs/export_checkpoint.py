@@ -25,8 +25,9 @@ class ExportCheckpoint:
     """Take the checkpoint of this step, if it is still kept, instead of the newest."""
     ema_width: float | None = None
     """Relative width of a power-function average, made from the run's snapshots (recipes with ema.widths)."""
-    dtype: Literal["float32", "float16", "bfloat16"] = "float16"
-    """What the weights are stored in."""
+    dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"
+    """What the weights are stored in. int8 (with a scale for each output channel): for feed-forward students, half the
+    size of float16."""
     overwrite: bool = False
     """Replace a model that is there."""
 

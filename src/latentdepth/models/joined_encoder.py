@@ -1,0 +1,64 @@
+"""EfficientNet-Lite for outlines beside DINOv2's frozen small transformer for what things are: a student's encoder.
+
+A patch of 16 pixels knows its object but not where that object ends, and a small convolutional network the other way
+round. (Depth Anything V2's small models have the first alone, at 37 x 37 patches; here there are 24 x 18.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from latentdepth.models.feedforward import LiteEncoder, LiteSize, batch_norm
+from latentdepth.models.vit_encoder import TAP_CHANNELS, new_transformer, tap_norms
+
+_SHARED = 192
+"""Channels that the transformer's four taps come down to."""
+
+
+class JoinedEncoder(nn.Module):
+    """``LiteEncoder``'s maps, those at strides 8, 16 and 32 with maps made of the transformer's taps behind them.
+
+    The transformer stays as it was: steps of a few pictures disturb it more than they teach it.
+    """
+
+    def __init__(self, size: LiteSize) -> None:
+        super().__init__()
+        self.lite = LiteEncoder(size)
+        self.mean, self.spread = self.lite.mean, self.lite.spread
+        self.size = f"{size}+vits"
+        self.transformer: Any = new_transformer().requires_grad_(False)
+        self.norms = tap_norms()
+        self.mix = nn.Sequential(
+            nn.Conv2d(TAP_CHANNELS * len(self.norms), 256, 1, bias=False),
+            batch_norm(256),
+            nn.ReLU(),
+            nn.Conv2d(256, _SHARED, 3, padding=1, bias=False),
+            batch_norm(_SHARED),
+            nn.ReLU(),
+        )
+        self.finer = nn.PixelShuffle(2)
+        self.coarser = nn.AvgPool2d(2)
+        quarter, eighth, sixteenth, last = self.lite.channels
+        self.channels = (quarter, eighth + _SHARED // 4, sixteenth + _SHARED, last + _SHARED)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.with_stem(x)[1:]
+
+    def with_stem(self, x: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n _ _ _"]]:
+        """The stem's map at stride 2, then the four; sides are multiples of 32."""
+        stem, quarter, eighth, sixteenth, last = self.lite.with_stem(x)
+        with torch.no_grad():
+            given = self.transformer.forward_with_filtered_kwargs(x).feature_maps
+        taps = [norm(one) for norm, one in zip(self.norms, given, strict=True)]
+        mixed = self.mix(torch.cat(taps, dim=1))
+        return [
+            stem,
+            quarter,
+            torch.cat((eighth, self.finer(mixed)), dim=1),
+            torch.cat((sixteenth, mixed), dim=1),
+            torch.cat((last, self.coarser(mixed)), dim=1),
+        ]

@@ -1,0 +1,95 @@
+"""A student with a convolutional encoder beside a frozen transformer: its maps, what learns, and how it begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from latentdepth.models.joined_encoder import JoinedEncoder
+from latentdepth.models.student import Student, StudentFacts, folded, load_student
+from latentdepth.train.student_config import StudentConfig
+from latentdepth.train.students import new_network
+
+FACTS = StudentFacts(encoder="lite2", width=16)
+
+
+def seen(network: Student, image: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return network.eval()(image).value
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lite2 student whose norms have seen something."""
+    torch.manual_seed(0)
+    network, folder = Student(FACTS), tmp_path_factory.mktemp("small")
+    network(torch.rand(2, 3, 64, 64))
+    network.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    network, folder = Student(replace(FACTS, encoder="vits")), tmp_path_factory.mktemp("vits")
+    network(torch.rand(2, 3, 64, 64))
+    network.save(folder)
+    return folder
+
+
+def test_maps_nest():
+    maps = JoinedEncoder("lite2").eval().with_stem(torch.rand(1, 3, 64, 96))
+    assert [tuple(one.shape[2:]) for one in maps] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [one.shape[1] for one in maps[1:]] == list(JoinedEncoder("lite2").channels)
+
+
+def test_it_begins_with_the_small_students_answers_and_the_others_transformer(small: Path, vits: Path):
+    network = new_network(StudentConfig(network="lite2+vits", start=small, encoder=vits, width=16))
+    assert isinstance(network, Student)
+    image = torch.rand(1, 3, 64, 96)
+    torch.testing.assert_close(seen(network, image), seen(load_student(small), image), atol=0, rtol=0)
+    wanted = load_student(vits).encoder
+    for part in ("transformer", "norms"):
+        found, given = (getattr(one, part).state_dict() for one in (network.encoder, wanted))
+        assert found.keys() == given.keys()
+        assert all(torch.equal(found[name], given[name]) for name in given)
+
+
+def test_all_but_the_transformer_learns_and_its_weights_count(small: Path, vits: Path):
+    network = new_network(StudentConfig(network="lite2+vits", start=small, encoder=vits, width=16)).train()
+    before = {name: tensor.clone() for name, tensor in network.named_parameters()}
+    optimiser = torch.optim.Adam([one for one in network.parameters() if one.requires_grad], lr=1e-3)
+    torch.manual_seed(3)
+    image = torch.rand(2, 3, 64, 64)
+    for _ in range(2):  # in the first the transformer's channels have no weight, so nothing before them is reached
+        optimiser.zero_grad()
+        network(image).value.square().mean().backward()
+        optimiser.step()
+    still = {name for name, tensor in network.named_parameters() if torch.equal(tensor, before[name])}
+    assert {name for name in still if not name.startswith("encoder.transformer.")} == set()
+    assert {name for name in before if name.startswith("encoder.transformer.")} <= still
+
+
+def test_saved_folded_and_loaded_it_answers_the_same(tmp_path: Path):
+    torch.manual_seed(2)
+    network, image = Student(replace(FACTS, encoder="lite2+vits")), torch.rand(1, 3, 64, 64)
+    network(torch.rand(2, 3, 64, 64))
+    network.eval().save(tmp_path)
+    loaded = load_student(tmp_path)
+    torch.testing.assert_close(seen(loaded, image), seen(network, image), atol=0, rtol=0)
+    # float32 rounding through about a hundred layers
+    torch.testing.assert_close(seen(folded(loaded), image), seen(network, image), atol=1e-4, rtol=1e-3)
+
+
+def test_what_does_not_fit_is_named(small: Path, vits: Path):
+    with pytest.raises(ValueError, match="is a student with vits, 16 channels wide; wanted is lite2 with 16"):
+        new_network(StudentConfig(network="lite2+vits", start=vits, width=16))
+    with pytest.raises(ValueError, match="16 channels wide; wanted is lite2 with 32"):
+        new_network(StudentConfig(network="lite2+vits", start=small, width=32))
+    with pytest.raises(ValueError, match="is a student with lite2; wanted is vits"):
+        new_network(StudentConfig(network="lite2+vits", encoder=small, width=16))
+    with pytest.raises(ValueError, match=r"student.start is for lite2\+vits, and this is vits"):
+        StudentConfig(network="vits", start=small)
