@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import Dinov2Config, Dinov2Model
+from transformers import Dinov2Config, Dinov2Model, PreTrainedModel
 
 from latentdepth.models.student import Student, StudentFacts, load_student
 from latentdepth.models.vit_encoder import VitEncoder, load_dinov2_small, new_transformer, resampled
@@ -77,3 +77,10 @@ def test_a_student_on_it_learns_everywhere_and_is_saved(tmp_path: Path):
     network.eval().save(tmp_path)
     with torch.no_grad():
         torch.testing.assert_close(load_student(tmp_path)(image).value, network(image).value)
+
+
+def test_no_part_of_it_guesses_a_loss_when_it_is_traced():
+    """Tracing reads every property; transformers' own would warn on the terminal of whoever exports a student."""
+    parts = [part for part in new_transformer().modules() if isinstance(part, PreTrainedModel)]
+    assert len(parts) > 0
+    assert all(part.loss_function is None for part in parts)

@@ -35,7 +35,8 @@ def new_transformer() -> Any:
     form = encoder_configuration(_FORM, patch_px=_PATCH_PX, apply_layernorm=False, reshape_hidden_states=True)
     transformer: Any = Dinov2Backbone(form)
     transformer.set_attn_implementation("eager")  # on processors torch's fused attention takes twice as long
-    transformer.loss_function = None  # tracing reads every property, and this one would warn that it has to guess
+    for part in (transformer, transformer.encoder):
+        part.loss_function = None  # tracing reads every property, and this one would warn that it has to guess
     # A step of Adam moves a patch's 768 weights together, by as much as the embedding itself is large (MoCo v3,
     # arXiv 2104.02057, keeps them too).
     transformer.embeddings.requires_grad_(False)
