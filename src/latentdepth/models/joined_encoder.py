@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from latentdepth.models.feedforward import LiteEncoder, LiteSize, batch_norm
-from latentdepth.models.vit_encoder import TAP_CHANNELS, new_transformer, tap_norms
+from latentdepth.models.vit_encoder import TAP_CHANNELS, new_transformer, tap_norms, tapped
 
 _SHARED = 192
 """Channels that the transformer's four taps come down to."""
@@ -51,10 +51,7 @@ class JoinedEncoder(nn.Module):
     def with_stem(self, x: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n _ _ _"]]:
         """The stem's map at stride 2, then the four; sides are multiples of 32."""
         stem, quarter, eighth, sixteenth, last = self.lite.with_stem(x)
-        with torch.no_grad():
-            given = self.transformer.forward_with_filtered_kwargs(x).feature_maps
-        taps = [norm(one) for norm, one in zip(self.norms, given, strict=True)]
-        mixed = self.mix(torch.cat(taps, dim=1))
+        mixed = self.mix(torch.cat(tapped(self.transformer, self.norms, x), dim=1))
         return [
             stem,
             quarter,

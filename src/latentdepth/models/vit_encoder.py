@@ -45,17 +45,22 @@ def new_transformer() -> Any:
 
 
 def tap_norms() -> nn.ModuleList:
-    """One norm for each feature map, over the batch: a few channels are tens of times larger than all others."""
+    """One norm for each feature map, over the batch.
+
+    A few channels are tens of times larger than all others, and a head on the bare maps learns at a tenth of the rate.
+    """
     # variances of the first tap's channels are near 1e-4
     return nn.ModuleList(nn.BatchNorm2d(TAP_CHANNELS, eps=1e-6, momentum=0.03) for _ in _FORM.taps)
 
 
-class VitEncoder(nn.Module):
-    """Four maps at strides 4, 8, 16 and 32, and a convolutional one at stride 2, as ``LiteEncoder`` gives them.
+def tapped(transformer: Any, norms: nn.ModuleList, x: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n c hp wp"]]:
+    """The transformer's feature maps, normalised by ``tap_norms``."""
+    maps = transformer.forward_with_filtered_kwargs(x).feature_maps
+    return [norm(one) for norm, one in zip(norms, maps, strict=True)]
 
-    Each tap of the transformer is normalised over the batch first: a few of its channels are tens of times larger than
-    all others, and a head on the bare maps learns at a tenth of the rate.
-    """
+
+class VitEncoder(nn.Module):
+    """Four maps at strides 4, 8, 16 and 32, and a convolutional one at stride 2, as ``LiteEncoder`` gives them."""
 
     mean, spread = IMAGENET_MEAN, IMAGENET_SPREAD
     size = "vits"
@@ -79,8 +84,7 @@ class VitEncoder(nn.Module):
 
     def with_stem(self, x: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n _ _ _"]]:
         """The map at stride 2, then the four; sides are multiples of 32."""
-        given = self.transformer.forward_with_filtered_kwargs(x).feature_maps
-        maps = [norm(one) for norm, one in zip(self.norms, given, strict=True)]
+        maps = tapped(self.transformer, self.norms, x)
         return [self.stem(x), self.finer[0](maps[0]), self.finer[1](maps[1]), maps[2], self.coarser(maps[3])]
 
 
