@@ -42,10 +42,10 @@ def torch_stages(model: DiffusionModel) -> dict[str, Run]:
     """As `latentdepth predict` runs them, on raw tensors."""
 
     def step(network_in: Tensor, t: Tensor) -> Tensor:
-        channels = model.latent_channels
+        channels = model.seen_channels
         return model.x0(network_in[:, channels:], t, network_in[:, :channels])
 
-    return {ENCODE: model.encode, STEP: step, DECODE: model.decode}
+    return {ENCODE: model.condition, STEP: step, DECODE: model.decode}
 
 
 def student_of(folder: Path | None) -> tuple[Traceable, dict[str, Run]]:

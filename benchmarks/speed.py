@@ -18,19 +18,20 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import diffusers
 import torch
-from benchmarks.speed_models import STAGES, Side, Taken, Work, full_size_folder
+from benchmarks.speed_models import STAGES, Side, Taken, Work, full_size_folder, unguided
 from benchmarks.speed_work import operations, peak
 from diffusers.utils import logging
 from torch import Tensor
 
 from latentdepth.core.noise import member_noise
-from latentdepth.options import DIFFUSION_MODEL, Device
+from latentdepth.options import Device
 
 OURS, FP32, BF16 = "latentdepth bf16", "diffusers fp32", "diffusers bf16"
 SMALL = "latentdepth bf16, --vae small"
@@ -151,7 +152,8 @@ def main(arguments: argparse.Namespace) -> None:
         f"matrix product in bfloat16: {top.by_clock / 1e9:.0f} Giga-operations/s, {top.by_cpu / 1e9:.0f} a CPU second"
     )
     if not arguments.works:
-        compare(DIFFUSION_MODEL, _EMBEDDED, "cpu", runs=5, fp32=True, top=top)
+        with tempfile.TemporaryDirectory() as scratch:
+            compare(f"dir:{unguided(Path(scratch))}", _EMBEDDED, "cpu", runs=5, fp32=True, top=top)
     if arguments.quick:
         return
     folder = full_size_folder(arguments.weights)

@@ -15,13 +15,16 @@ from typing import Any, Literal
 
 import torch
 from benchmarks.train_step import random_model
+from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from latentdepth.loading import load
+from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.kept_memory import give_back, kept_memory
 from latentdepth.models.others.diffusers_marigold import MarigoldPipelinePredictor
 from latentdepth.models.small_vae import FOLDER, new_small_vae
-from latentdepth.options import Device, PredictOptions
+from latentdepth.models.source import resolve
+from latentdepth.options import DIFFUSION_MODEL, Device, PredictOptions
 from latentdepth.predictor import DiffusionPredictor
 
 STAGES = ("encode", "U-Net", "decode")
@@ -153,3 +156,20 @@ class Side:
         yield
         pipeline.to(own)
         pipeline.empty_text_embedding = prompt
+
+
+def unguided(folder: Path) -> Path:
+    """The embedded diffusion model in ``folder`` without its guide, of which diffusers knows nothing.
+
+    What it predicts is of no use; how long that takes doesn't depend on the weights.
+    """
+    model = load_diffusion(resolve(DIFFUSION_MODEL), device=torch.device("cpu"), dtype=torch.float32)
+    unet, latent = model.unet, model.latent_channels
+    plain = UNet2DConditionModel.from_config(dict(unet.config) | {"in_channels": 2 * latent})
+    assert isinstance(plain, UNet2DConditionModel)
+    weights = dict(unet.state_dict())
+    kernel = weights["conv_in.weight"]
+    weights["conv_in.weight"] = torch.cat((kernel[:, :latent], kernel[:, -latent:]), 1)
+    plain.load_state_dict(weights)
+    DiffusionModel(plain, model.vae, model.schedule, model.prompt, model.facts).save(folder)
+    return folder

@@ -110,3 +110,36 @@ def base_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     schedule = {"rescale_betas_zero_snr": False, "timestep_spacing": "leading"}
     path.write_text(json.dumps(json.loads(path.read_text()) | schedule))
     return folder
+
+
+@pytest.fixture(scope="session")
+def stride4_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny depth model behind an autoencoder of stride 4, the least that a guide has a map at."""
+    from diffusers import AutoencoderKL
+
+    folder = Path(shutil.copytree(tiny_folder, tmp_path_factory.mktemp("models") / "stride4"))
+    config: dict[str, Any] = {
+        "block_out_channels": (8, 16, 32),
+        "down_block_types": ("DownEncoderBlock2D",) * 3,
+        "up_block_types": ("UpDecoderBlock2D",) * 3,
+        "latent_channels": 4,
+        "norm_num_groups": 8,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        AutoencoderKL(**config).save_pretrained(folder / "vae")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def student_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student of 16 channels with random weights, whose norms have seen something."""
+    from latentdepth.models.student import Student, StudentFacts
+
+    folder = tmp_path_factory.mktemp("models") / "student"
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = Student(StudentFacts(width=16))
+        network(torch.rand(2, 3, 64, 64))
+    network.save(folder)
+    return folder

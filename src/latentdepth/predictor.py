@@ -197,11 +197,11 @@ class DiffusionPredictor:
         model = self.behind(plan.vae)
         height, width = fit_size(images.shape[-2], images.shape[-1], plan.resolution)
         fitted = resize(images * 2 - 1, (height, width))  # 1
-        padded = pad(fitted, model.stride)
+        padded = pad(fitted, model.sides_px[0])
         pixels, channels = padded.shape[-2] * padded.shape[-1], int(model.vae.config["block_out_channels"][0])
         room = Room(plan.batch or rows_at_once(pixels, width=channels, dtype=model.dtype, device=model.device))
-        image_latent = room(model.encode, padded)  # 2: once, for all members
-        shape = (image_latent.shape[1], image_latent.shape[2], image_latent.shape[3])
+        image_latent = room(model.condition, padded)  # 2: once, for all members
+        shape = (model.latent_channels, image_latent.shape[2], image_latent.shape[3])
 
         def start(members: list[int]) -> Float[Tensor, "e c hl wl"]:
             return self.start(plan, members, shape) if noise is None else noise[members].to(self.model.device)  # 3

@@ -85,12 +85,11 @@ def denoise_jointly(
     total, cells = count * (plan.steps + 2), canvas.cells
     latents, values = (None, None) if folder is None else (folder / name for name in PARTS)
     channels = model.latent_channels
-    extent = Extent(
-        count * (plan.steps + 1), members * channels, cells.tile_height, cells.tile_width, cells.height, cells.width
-    )
+    most = max(members * channels, model.seen_channels)
+    extent = Extent(count * (plan.steps + 1), most, cells.tile_height, cells.tile_width, cells.height, cells.width)
     with opened(latents, key, extent) as store:
         seen = _Seen(store, canvas, lambda done: on_window(done, total))
-        image_latent = seen.blended(0, _encoder(model, image, canvas, members))[:, :channels]  # 1
+        image_latent = seen.blended(0, _encoder(model, image, canvas))[:, : model.seen_channels]  # 1
         noise = predictor.start(plan, list(range(members)), (channels, cells.height, cells.width))  # 2
         passes = iter(range(1, plan.steps + 1))
 
@@ -103,7 +102,8 @@ def denoise_jointly(
                 ]
                 return torch.cat(found).flatten(0, 1)[None]
 
-            return seen.blended(next(passes), look).view(members, channels, cells.height, cells.width).to(x)
+            found = seen.blended(next(passes), look)[:, : members * channels]
+            return found.view(members, channels, cells.height, cells.width).to(x)
 
         latent = predictor.sampler(plan, list(range(members)))(denoise, noise)  # 3
         value = _decoded(
@@ -132,7 +132,9 @@ class _Seen:
         weight = torch.zeros(cells.height, cells.width)
         for number, window in enumerate(self.canvas.windows, first):
             if number not in self.store.done:
-                self.store.put(number, look(window))
+                found = look(window)  # all that is stored has one shape
+                rest = self.store.extent.channels - found.shape[1]
+                self.store.put(number, F.pad(found, (0, 0, 0, 0, 0, rest)))
             self.on_done(number + 1)
             rows = (torch.arange(window.top, window.top + window.height) % cells.height)[:, None]
             columns = torch.arange(window.left, window.left + window.width) % cells.width
@@ -142,14 +144,12 @@ class _Seen:
         return total / weight
 
 
-def _encoder(
-    model: DiffusionModel, image: Pixels, canvas: Canvas, members: int
-) -> Callable[[Window], Float[Tensor, "1 ec ht wt"]]:
-    """One window's latent, once for each member: all that is stored has one shape."""
+def _encoder(model: DiffusionModel, image: Pixels, canvas: Canvas) -> Callable[[Window], Float[Tensor, "1 ci ht wt"]]:
+    """What the network sees of one window."""
     size, stride = (canvas.height, canvas.width), canvas.stride
     picture = image if size == size_of(image) else shrink(image, size)
 
-    def look(window: Window) -> Float[Tensor, "1 ec ht wt"]:
+    def look(window: Window) -> Float[Tensor, "1 ci ht wt"]:
         top, left = window.top * stride, window.left * stride
         height, width = window.height * stride, window.width * stride
         inside = Window(top, left, height, width)
@@ -158,7 +158,7 @@ def _encoder(
         if not canvas.cells.wraps_x:
             inside = Window(top, left, inside.height, min(width, canvas.width - left))
         part = F.pad(crop(picture, inside), (0, width - inside.width, 0, height - inside.height), mode="replicate")
-        return model.encode(part * 2 - 1).float().cpu().repeat(1, members, 1, 1)
+        return model.condition(part * 2 - 1).float().cpu()
 
     return look
 

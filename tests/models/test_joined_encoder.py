@@ -50,7 +50,8 @@ def test_it_begins_with_the_small_students_answers_and_the_others_transformer(sm
     network = new_network(StudentConfig(network="lite2+vits", start=small, encoder=vits, width=16))
     assert isinstance(network, Student)
     image = torch.rand(1, 3, 64, 96)
-    torch.testing.assert_close(seen(network, image), seen(load_student(small), image), atol=0, rtol=0)
+    # up to the order of sums, which more channels change
+    torch.testing.assert_close(seen(network, image), seen(load_student(small), image), atol=1e-6, rtol=0)
     wanted = load_student(vits).encoder
     for part in ("transformer", "norms"):
         found, given = (getattr(one, part).state_dict() for one in (network.encoder, wanted))

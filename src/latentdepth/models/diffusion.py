@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from latentdepth.core.schedule import Schedule
 from latentdepth.models.facts import Facts, read_facts, write_facts
+from latentdepth.models.guide import SIDES_PX, Guide, guide_of
 from latentdepth.models.networks import EMPTY_PROMPT, WEIGHTS, load_networks, read_json
 from latentdepth.models.quick_unet import QuickUNet, knows_unet
 from latentdepth.models.quick_vae import QuickVae, knows_vae
@@ -33,14 +35,20 @@ class DiffusionModel:
     """
 
     def __init__(
-        self, unet: UNet2DConditionModel, vae: AutoencoderKL, schedule: Schedule, prompt: Tensor, facts: Facts
+        self,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        schedule: Schedule,
+        prompt: Tensor,
+        facts: Facts,
+        guide: Guide | None = None,
     ) -> None:
-        self.unet, self.vae = unet.eval(), vae.eval()
-        for network in (unet, vae):
+        self.unet, self.vae, self.guide = unet.eval(), vae.eval(), guide
+        for network in self.networks:
             nn.Module.to(network, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.schedule, self.prompt, self.facts = schedule, prompt, facts
         self.scale = float(vae.config["scaling_factor"])
-        self.stride = 2 ** (len(vae.config["block_out_channels"]) - 1)
+        self.stride = stride_of(vae)
         self.latent_channels = int(vae.config["latent_channels"])
         self.coder: Coder | None = None
         """Stands in for the autoencoder in ``encode`` and ``decode``, never in training."""
@@ -58,15 +66,26 @@ class DiffusionModel:
         return next(self.unet.parameters()).dtype
 
     @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """All that has weights."""
+        return (self.unet, self.vae) if self.guide is None else (self.unet, self.vae, self.guide)
+
+    @property
     def sides_px(self) -> tuple[int, int]:
-        """What an image's sides are multiples of, the autoencoder's stride, and the least: one cell of the U-Net's
-        deepest level."""
+        """What an image's sides are multiples of, the autoencoder's stride or the guide's if that is more, and the
+        least: one cell of the U-Net's deepest level."""
         levels = len(self.unet.config["block_out_channels"])
-        return self.stride, self.stride * 2 ** (levels - 1)
+        step = self.stride if self.guide is None else max(self.stride, SIDES_PX)
+        return step, max(step, self.stride * 2 ** (levels - 1))
+
+    @property
+    def seen_channels(self) -> int:
+        """Of what ``condition`` gives."""
+        return self.latent_channels + (0 if self.guide is None else self.guide.channels)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
         """Move in place."""
-        for network in (self.unet, self.vae):
+        for network in self.networks:
             nn.Module.to(network, device, dtype)  # diffusers' own .to warns of modules that it would keep in float32
         self.prompt = self.prompt.to(device, dtype)
         return self
@@ -99,13 +118,23 @@ class DiffusionModel:
         quick = None if torch.is_grad_enabled() else self._quick_vae
         return (posterior(self.vae, x).mode() if quick is None else quick.mean(x)).float() * self.scale
 
+    def condition(
+        self, images: Float[Tensor, "n 3 h w"], latent: Float[Tensor, "n c hl wl"] | None = None
+    ) -> Float[Tensor, "n ci hl wl"]:
+        """What the U-Net sees of the photos: their latents, and behind these the guide's map where there is one.
+
+        ``latent``: what ``encode`` gives, where that is known already.
+        """
+        latent = self.encode(images) if latent is None else latent
+        return latent if self.guide is None else torch.cat((latent, self.guide(images.to(latent.device))), 1)
+
     def x0(
         self,
         x_t: Float[Tensor, "n c hl wl"],
         t: Int[Tensor, " n"],
-        image_latent: Float[Tensor, "n c hl wl"],
+        image_latent: Float[Tensor, "n ci hl wl"],
     ) -> Float[Tensor, "n c hl wl"]:
-        """One network call, turned into the clean latent it stands for."""
+        """One network call, turned into the clean latent it stands for. ``image_latent``: what ``condition`` gives."""
         n = x_t.shape[0]
         x_t = image_latent if self.facts.image_enters == "as_latent" else x_t
         network_in = x_t if self.facts.image_enters == "as_latent" else torch.cat((image_latent, x_t), 1)
@@ -162,7 +191,13 @@ class DiffusionModel:
             json.dumps(_scheduler_config(self), indent=2) + "\n"
         )
         save_file({"embedding": self.prompt.detach().cpu().float().contiguous()}, folder / EMPTY_PROMPT)
-        write_facts(folder, self.facts)
+        guide = {"guide": None, "guide_sha256": None} if self.guide is None else self.guide.save(folder)
+        write_facts(folder, replace(self.facts, **guide))
+
+
+def stride_of(vae: AutoencoderKL) -> int:
+    """Pixels to a latent cell."""
+    return 2 ** (len(vae.config["block_out_channels"]) - 1)
 
 
 def posterior(vae: AutoencoderKL, images: Float[Tensor, "n 3 h w"]) -> DiagonalGaussianDistribution:
@@ -232,4 +267,11 @@ def load_diffusion(folder: Path, *, device: torch.device, dtype: torch.dtype) ->
     unet_config = read_json(folder / "unet" / "config.json")
     scheduler_config = read_json(folder / "scheduler" / "scheduler_config.json")
     facts = read_facts(folder, unet_config, scheduler_config)
-    return DiffusionModel(*load_networks(folder, dtype=dtype), facts).to(device, dtype)
+    networks = load_networks(folder, dtype=dtype)
+    model = DiffusionModel(*networks, facts, guide_of(folder, facts, stride_of(networks[1])))
+    wanted, found = model.seen_channels + model.latent_channels, int(unet_config.get("in_channels", 0))
+    if model.guide is not None and found != wanted:
+        raise ValueError(
+            f"{folder}/unet/config.json: in_channels is {found}; with the guide {facts.guide} {wanted} are needed"
+        )
+    return model.to(device, dtype)

@@ -47,6 +47,11 @@ class Facts:
     """Fixed timestep of a one-step folder; None is the last one."""
     task_embedding: tuple[float, ...] | None = None
     """Fed as class label where the network wants one (Lotus)."""
+    guide: str | None = None
+    """A student whose head's map the network sees behind the image latent: a folder inside the model's, or the
+    builtin:NAME of one that ships with the package."""
+    guide_sha256: str | None = None
+    """Of that one's weights: another release may ship others."""
 
 
 def read_facts(folder: Path, unet_config: dict[str, Any], scheduler_config: dict[str, Any]) -> Facts:
@@ -83,10 +88,10 @@ def read_facts(folder: Path, unet_config: dict[str, Any], scheduler_config: dict
         values |= {"image_enters": "as_latent", "sampler": "one_step", "steps": 1}
         if pipeline == "GenPerceptPipeline":
             values["timestep"] = 1
-    elif channels != 8:
+    elif channels != 8 and not own.get("guide"):
         raise ValueError(
             f"{folder}/unet/config.json: in_channels is {channels}; allowed are 8 (image latent beside the noisy "
-            "latent) and 4 (image latent alone)"
+            f"latent), 4 (image latent alone), and more than 8 where {OWN_FILE} names a guide"
         )
     if unet_config.get("class_embed_type") == "projection" and pipeline.startswith("Lotus"):
         # sin and cos of the two-way switch "estimate" (against "reconstruct the photo")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -29,6 +29,8 @@ from latentdepth.models.packed import packed, unpacked
 
 ARCHITECTURE = "latentdepth student"
 EncoderSize: TypeAlias = LiteSize | Literal["vits", "lite2+vits"]
+FUSED_STRIDES = (4, 8, 16, 32)
+"""Strides that the head has a map at."""
 _WEIGHTS = "model.safetensors"
 
 
@@ -130,15 +132,27 @@ class Student(DenseNetwork):
     def forward(self, image: Float[Tensor, "n 3 h w"]) -> Seen:
         """Any size of at least 32 x 32; the features have stride 32."""
         stem, *taps = self.encoder.with_stem((image - self.mean) / self.spread)
-        x = self.scene(taps[-1].mean((-2, -1), keepdim=True))
-        for i in reversed(range(len(taps))):
-            tap = self.reassemble[i](taps[i])
-            x = self.fuse[i](F.interpolate(x, tap.shape[-2:], mode="bilinear") + self.skip[i](tap))
+        x = self._fused(taps, finest=0)
         x = F.interpolate(self.narrow(x), stem.shape[-2:], mode="bilinear") + self.fine(stem)
         x = self.last(x)
         height, width = image.shape[-2:]
         fine = convex_doubled(self._activated(_in_float32(self.value, x)), self.neighbours(x).float())
         return Seen(fine[..., :height, :width], taps[-1])
+
+    def fused(self, image: Float[Tensor, "n 3 h w"], stride: int) -> Float[Tensor, "n c hs ws"]:
+        """The head's map at a stride of 4, 8, 16 or 32: what encoder and head know together, before it is a value.
+
+        Sides of ``image`` are multiples of 32.
+        """
+        taps = self.encoder((image - self.mean) / self.spread)
+        return self._fused(taps, finest=FUSED_STRIDES.index(stride))
+
+    def _fused(self, taps: Sequence[Tensor], *, finest: int) -> Tensor:
+        x = self.scene(taps[-1].mean((-2, -1), keepdim=True))
+        for i in reversed(range(finest, len(taps))):
+            tap = self.reassemble[i](taps[i])
+            x = self.fuse[i](F.interpolate(x, tap.shape[-2:], mode="bilinear") + self.skip[i](tap))
+        return x
 
     def fresh(self, max_depth_m: float | None) -> Student:
         """The same form with random weights."""

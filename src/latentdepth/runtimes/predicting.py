@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from latentdepth.core.schedule import from_config
 from latentdepth.core.types import Prediction
 from latentdepth.models.dense import DenseNetwork, Seen
-from latentdepth.models.diffusion import DiffusionModel
+from latentdepth.models.diffusion import DiffusionModel, stride_of
 from latentdepth.models.facts import read_facts
+from latentdepth.models.guide import guide_of
 from latentdepth.models.student_predictor import StudentPredictor
 from latentdepth.options import Dtype, PredictOptions, Runtime
 from latentdepth.runtimes.artefact import Artefact, Network, artefact_folder, read_artefact
@@ -72,7 +73,8 @@ class ExportedDiffusion(DiffusionModel):
             unet: Any = UNet2DConditionModel.from_config(settings["unet"])
             vae: Any = AutoencoderKL.from_config(settings["vae"])
         facts = read_facts(folder, settings["unet"], scheduler)
-        super().__init__(unet, vae, from_config(scheduler), torch.zeros(1, 0, 1), facts)
+        guide = guide_of(folder, facts, stride_of(vae))
+        super().__init__(unet, vae, from_config(scheduler), torch.zeros(1, 0, 1), facts, guide)
         self.exported, self.runtime = exported, exported.runtime
         self.graphs = {stage: exported.graph(stage) for stage in (ENCODE, STEP, DECODE)}
 
@@ -86,18 +88,24 @@ class ExportedDiffusion(DiffusionModel):
         """What the engine computes in."""
         return self.exported.dtype
 
-    def encode(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c hl wl"]:
+    def condition(
+        self, images: Float[Tensor, "n 3 h w"], latent: Float[Tensor, "n c hl wl"] | None = None
+    ) -> Float[Tensor, "n ci hl wl"]:
         """As every diffusion model; ValueError for a size that was not exported."""
         self.exported.check(images.shape[-1], images.shape[-2])
         if self.coder is not None:
-            return super().encode(images)
+            return super().condition(images, latent)
         return torch.cat([self.graphs[ENCODE](one.float()) for one in images.split(1)])
+
+    def encode(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c hl wl"]:
+        """As every diffusion model; ValueError for a size that was not exported."""
+        return self.condition(images)[:, : self.latent_channels] if self.coder is None else super().encode(images)
 
     def x0(
         self,
         x_t: Float[Tensor, "n c hl wl"],
         t: Int[Tensor, " n"],
-        image_latent: Float[Tensor, "n c hl wl"],
+        image_latent: Float[Tensor, "n ci hl wl"],
     ) -> Float[Tensor, "n c hl wl"]:
         """One network call for each row, turned into the clean latents they stand for."""
         alone = self.facts.image_enters == "as_latent"

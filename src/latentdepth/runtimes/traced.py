@@ -19,6 +19,7 @@ from latentdepth.core.modality import fit_size
 from latentdepth.core.noise import generator, member_noise
 from latentdepth.models.dense import DenseNetwork
 from latentdepth.models.diffusion import DiffusionModel, decoded, load_diffusion, posterior
+from latentdepth.models.guide import Guide
 from latentdepth.models.student import folded, is_student, load_student
 from latentdepth.models.student_predictor import fitted_size
 from latentdepth.models.teacher import is_teacher, load_teacher_network
@@ -30,14 +31,16 @@ ENCODE, STEP, DECODE, WHOLE = "encode", "step", "decode", "network"
 
 
 class Encode(nn.Module):
-    """Images in [-1, 1] to the scaled mean of the posterior."""
+    """Images in [-1, 1] to the scaled mean of the posterior, and behind it the guide's map where there is one."""
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: AutoencoderKL, guide: Guide | None) -> None:
         super().__init__()
         self.vae, self.scale = vae, float(vae.config["scaling_factor"])
+        self.guide = guide
 
-    def forward(self, images: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c hl wl"]:
-        return posterior(self.vae, images).mode() * self.scale
+    def forward(self, images: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 ci hl wl"]:
+        latent = posterior(self.vae, images).mode() * self.scale
+        return latent if self.guide is None else torch.cat((latent, self.guide(images)), 1)
 
 
 class Step(nn.Module):
@@ -131,11 +134,11 @@ def traceable(folder: Path) -> Traceable:
 
 
 def _of_diffusion(model: DiffusionModel) -> Traceable:
-    facts, stride = model.facts, model.stride
-    for network in (model.unet, model.vae):
+    facts, stride = model.facts, model.sides_px[0]
+    for network in model.networks:
         network.requires_grad_(False)
     stages: dict[str, nn.Module] = {
-        ENCODE: Encode(model.vae).eval(),
+        ENCODE: Encode(model.vae, model.guide).eval(),
         STEP: Step(model.unet, model.prompt, facts.task_embedding).eval(),
         DECODE: Decode(model.vae).eval(),
     }
@@ -144,8 +147,8 @@ def _of_diffusion(model: DiffusionModel) -> Traceable:
     def inputs(photo: Float[Tensor, "1 3 h w"], *, every_step: bool = False) -> dict[str, list[Inputs]]:
         image = photo * 2 - 1
         latent = stages[ENCODE](image)
-        shape = (latent.shape[1], latent.shape[2], latent.shape[3])
-        start = torch.zeros_like(latent) if facts.start == "zeros" else member_noise(0, [0], shape)
+        shape = (model.latent_channels, latent.shape[2], latent.shape[3])
+        start = torch.zeros((1, *shape)) if facts.start == "zeros" else member_noise(0, [0], shape)
         alone = facts.image_enters == "as_latent"
         steps: list[Inputs] = []
 

@@ -62,6 +62,9 @@ class BaseConfig:
     """stable_diffusion and autoencoder only: longer side in pixels that the trained model works at by default."""
     steps: int | None = None
     """stable_diffusion and autoencoder only: denoising steps that it takes by default, if not 4 (leading: 10)."""
+    guide: str | None = None
+    """A student (builtin:NAME or dir:PATH) whose head's map the U-Net shall see behind the photo's latent; it stays
+    as it is. For tasks on a U-Net that sees the photo beside the noise."""
 
     def __post_init__(self) -> None:
         if (self.kind == "nothing") != (self.model == ""):

@@ -64,7 +64,7 @@ class Consistency(ModelTask):
         network: nn.Module,
         x: Float[Tensor, "n c hl wl"],
         t: Int[Tensor, " n"],
-        image: Float[Tensor, "n 4 hl wl"],
+        image: Float[Tensor, "n ci hl wl"],
     ) -> Float[Tensor, "n c hl wl"]:
         """The consistency function: x itself at t = 0, the network's x0 far from it."""
         skip, keep = boundary(t)
@@ -75,7 +75,7 @@ class Consistency(ModelTask):
         return self.model.schedule.x0(self.called(network, torch.cat((image, x), 1), t), x, t)
 
     def earlier(
-        self, x: Float[Tensor, "n c hl wl"], t: Int[Tensor, " n"], image: Float[Tensor, "n 4 hl wl"]
+        self, x: Float[Tensor, "n c hl wl"], t: Int[Tensor, " n"], image: Float[Tensor, "n ci hl wl"]
     ) -> tuple[Float[Tensor, "n c hl wl"], Int[Tensor, " n"]]:
         """The teacher's DDIM step from ``t`` to the timestep before in the grid, or to 0 from its first."""
         schedule = self.model.schedule

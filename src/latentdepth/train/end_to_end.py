@@ -41,10 +41,10 @@ class EndToEnd(ModelTask):
         if model.unet.is_gradient_checkpointing:  # the decoder's activations at full size are most of the memory
             model.vae.enable_gradient_checkpointing()
 
-    def value(self, image_latent: Float[Tensor, "n 4 hl wl"], draw: torch.Generator) -> Float[Tensor, "n c h w"]:
+    def value(self, image_latent: Float[Tensor, "n ci hl wl"], draw: torch.Generator) -> Float[Tensor, "n c h w"]:
         """The decoded answer, with gradients: the mean channel in [-1, 1], or three channels for normals."""
         n, last = image_latent.shape[0], self.model.schedule.length - 1
-        x = self._start((n, *image_latent.shape[1:]), draw).to(image_latent)
+        x = self._start((n, self.model.latent_channels, *image_latent.shape[2:]), draw).to(image_latent)
         t = torch.full((n,), last, device=image_latent.device)
         predicted = self.called(self.network, torch.cat((image_latent, x), 1), t)
         latent = self.model.schedule.x0(predicted, x, t) / self.model.scale
@@ -57,7 +57,7 @@ class EndToEnd(ModelTask):
             raise ValueError("EndToEnd compares decoded values: give it pixels, not latents encoded before")
         batch = batch.to(self.device)
         with torch.no_grad():
-            image = latent_mean(self.model.vae, batch.image) * self.model.scale
+            image = self.model.condition(batch.image, latent_mean(self.model.vae, batch.image) * self.model.scale)
         value = self.value(image, draw)
         if self.normals:
             angle = angular(value, batch.target, batch.valid)

@@ -22,7 +22,8 @@ class LatentBatch:
     """
 
     target: Float[Tensor, "n k hl wl"]
-    image: Float[Tensor, "n 4 hl wl"] | None
+    image: Float[Tensor, "n ci hl wl"] | None
+    """The photos' latents, and behind these the guide's map where the model has one."""
     valid: Bool[Tensor, "n 1 hl wl"]
     features: tuple[Float[Tensor, "n _ _ _"], ...] = ()
     """What a teacher network sees in the photos, where alignment with it is trained."""
@@ -41,7 +42,7 @@ def latent_mask(valid: Bool[Tensor, "n 1 h w"], stride: int) -> Bool[Tensor, "n 
 
 @torch.no_grad()
 def encoded(model: DiffusionModel, batch: Batch) -> LatentBatch:
-    """``batch`` as latents of ``model``'s autoencoder: means, scaled. A cell is valid where all of its pixels are.
+    """``batch`` as ``model`` sees it: means of latents, scaled. A cell is valid where all of its pixels are.
 
     A target of one channel is encoded as a grey picture, of 3k channels as k pictures whose latents are stacked.
     Raises ValueError for other numbers of channels and for sides that the autoencoder's stride doesn't divide.
@@ -57,7 +58,7 @@ def encoded(model: DiffusionModel, batch: Batch) -> LatentBatch:
     pictures = batch.target.expand(-1, 3, -1, -1) if channels == 1 else batch.target
     pictures = pictures.reshape(-1, 3, h, w)
     latents = latent_mean(model.vae, torch.cat((batch.image, pictures))) * model.scale
-    image, target = latents[:n], latents[n:].reshape(n, -1, *latents.shape[-2:])
+    image, target = model.condition(batch.image, latents[:n]), latents[n:].reshape(n, -1, *latents.shape[-2:])
     return LatentBatch(target, image, latent_mask(batch.valid.to(target.device), model.stride))
 
 

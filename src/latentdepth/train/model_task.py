@@ -35,7 +35,8 @@ class ModelTask(Task[Batch | LatentBatch]):
         self.targets = int(model.unet.config["out_channels"]) // model.latent_channels
         model.facts = dataclasses.replace(model.facts, **facts)  # pyright: ignore[reportArgumentType]
         channels = int(model.unet.config["in_channels"])
-        wanted = model.latent_channels * (1 if model.facts.image_enters == "as_latent" else self.targets + 1)
+        guide = model.seen_channels - model.latent_channels
+        wanted = model.latent_channels * (1 if model.facts.image_enters == "as_latent" else self.targets + 1) + guide
         if channels != wanted:
             raise ValueError(
                 f"the network takes {channels} channels; {type(self).__name__} needs {wanted} for {self.targets} "
@@ -46,7 +47,7 @@ class ModelTask(Task[Batch | LatentBatch]):
                 "this folder predicts noise (epsilon) on a schedule with zero terminal SNR, where that says nothing of "
                 "the picture; allowed there are v_prediction and sample (scheduler/scheduler_config.json)"
             )
-        model.vae.requires_grad_(False)
+        model.vae.requires_grad_(False)  # a guide never learns
 
     def adapt(self, lora: LoraOptions) -> None:
         """Train adapters in place of the network's own weights."""
@@ -68,21 +69,22 @@ class ModelTask(Task[Batch | LatentBatch]):
         return next(self.model.vae.parameters()).device
 
     def to(self, device: torch.device) -> None:
-        """Move the autoencoder and the prompt."""
-        nn.Module.to(self.model.vae, device)
+        """Move what is frozen, and the prompt."""
+        for network in self.model.networks[1:]:
+            nn.Module.to(network, device)
         self.model.prompt = self.model.prompt.to(device)
 
     @property
     def frozen(self) -> tuple[nn.Module, ...]:
         """What decides how a batch is encoded."""
-        return (self.model.vae,)
+        return self.model.networks[1:]
 
     def encoded(self, batch: Batch) -> LatentBatch:
         """What the loss is computed from: the frozen networks' part, which can be done once for many steps."""
         return encoded(self.model, batch)
 
-    def latents(self, batch: Batch | LatentBatch) -> tuple[LatentBatch, Float[Tensor, "n 4 hl wl"]]:
-        """The batch encoded, on the task's device, and its image latent, which is never None here.
+    def latents(self, batch: Batch | LatentBatch) -> tuple[LatentBatch, Float[Tensor, "n ci hl wl"]]:
+        """The batch encoded, on the task's device, and what the network sees of the photo, which is never None here.
 
         Raises ValueError when the target's channels are not those that the network puts out.
         """

@@ -30,6 +30,7 @@ from latentdepth.data.training import PairFrames, PhotoFrames, log_coded_pairs, 
 from latentdepth.data.virtual_kitti import CROP, VirtualKittiFrames
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.facts import Facts
+from latentdepth.models.guide import guided, load_guide
 from latentdepth.models.source import resolve
 from latentdepth.models.stable_diffusion import from_stable_diffusion
 from latentdepth.models.tiny_vae import load_tiny_vae
@@ -90,11 +91,29 @@ def load_base(config: TrainConfig) -> DiffusionModel:
             model.facts = dataclasses.replace(model.facts, modality=modality)
     if base.kind != "model" and base.steps is not None:
         model.facts = dataclasses.replace(model.facts, steps=base.steps)
+    if base.guide is not None:
+        model = under_guide(model, base.guide)
     if config.loop.weights == "bfloat16":
         model.to(torch.device("cpu"), torch.bfloat16)
     if config.loop.recompute:
         model.unet.enable_gradient_checkpointing()
     return model
+
+
+def under_guide(model: DiffusionModel, name: str) -> DiffusionModel:
+    """``model`` with a student as its guide, to whose map its U-Net gives no weight yet.
+
+    Raises ValueError for a model that has one already, sees no noise beside the photo, or predicts several pictures.
+    """
+    facts, channels = model.facts, model.latent_channels
+    if model.guide is not None or int(model.unet.config["in_channels"]) != 2 * channels:
+        raise ValueError(
+            f"base.guide is {name}: the base model has a guide already, or its U-Net sees other than the photo's "
+            "latent beside one noisy latent; leave base.guide out"
+        )
+    guide = load_guide(resolve(name), model.stride)
+    unet = guided(model.unet, guide.channels, latent_channels=channels)
+    return DiffusionModel(unet, model.vae, model.schedule, model.prompt, facts, guide)
 
 
 def build_task(config: TrainConfig) -> RecipeTask:

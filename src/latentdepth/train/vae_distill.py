@@ -105,10 +105,11 @@ class SmallVaeTask(Task[Batch]):
         """The latent of the truth; for photos without any, what the model predicts in one step."""
         if not is_photos(batch):
             return self.model.encode(three_channels(batch.target))
-        start = torch.randn(image_latent.shape, generator=draw).to(image_latent)
+        seen = self.model.condition(batch.image, image_latent)
+        start = torch.randn(image_latent.shape, generator=draw).to(seen)
         start = torch.zeros_like(start) if self.model.facts.start == "zeros" else start
         return samplers.one_step(
-            lambda x, t: self.model.x0(x, t, image_latent),
+            lambda x, t: self.model.x0(x, t, seen),
             start,
             self.model.schedule,
             timestep=self.model.facts.timestep,
