@@ -17,6 +17,7 @@ from latentdepth.loading import load
 from latentdepth.models.diffusion import load_diffusion
 from latentdepth.train.config import BaseConfig, DataConfig, TrainConfig, ValidateConfig
 from latentdepth.train.loop_config import EmaConfig, LogConfig, LoopConfig, OptimConfig
+from latentdepth.train.model_task import ModelTask
 from latentdepth.train.runs import build_task, run
 
 SIDE = 64
@@ -81,9 +82,22 @@ def test_a_run_that_has_begun_goes_on(config: TrainConfig, tmp_path: Path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_trained_model_says_what_the_recipe_says(config: TrainConfig):
+    task = build_task(replace(config, base=replace(config.base, resolution=128, steps=2)))
+    assert isinstance(task, ModelTask)
+    assert (task.model.facts.resolution, task.model.facts.steps) == (128, 2)
+    kept = build_task(config)
+    assert isinstance(kept, ModelTask)
+    assert (kept.model.facts.resolution, kept.model.facts.steps) == (64, 1)  # the base model's own
+
+
 def test_what_a_guide_is_not_for_is_refused(config: TrainConfig):
     with pytest.raises(ValueError, match=r"has not the form of Lotus-D"):
         build_task(replace(config, task="lotus"))
+    with pytest.raises(ValueError, match=r"base.guide is builtin:tiny-student, and base.kind is nothing"):
+        BaseConfig(model="", kind="nothing", guide="builtin:tiny-student")
+    with pytest.raises(ValueError, match=r"base.steps is 0; allowed is 1 or more"):
+        BaseConfig(steps=0)
     data = tuple(replace(one, height=40) for one in config.data)
     with pytest.raises(ValueError, match=r"height is 40; this model's network needs multiples of 32"):
         run(replace(config, data=data), Path("nowhere"), quiet=True, dry=True)

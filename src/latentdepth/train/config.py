@@ -58,10 +58,12 @@ class BaseConfig:
     schedule: Literal["base", "zero_snr"] = "zero_snr"
     """stable_diffusion only: keep the folder's noise schedule (Marigold v1.0), or rescale it to zero terminal SNR with
     trailing steps (v1.1)."""
-    resolution: int = 768
-    """stable_diffusion and autoencoder only: longer side in pixels that the trained model works at by default."""
+    resolution: int | None = None
+    """Longer side in pixels that the trained model works at by default, if not as the base model; 768 where that is no
+    depth model."""
     steps: int | None = None
-    """stable_diffusion and autoencoder only: denoising steps that it takes by default, if not 4 (leading: 10)."""
+    """Denoising steps that it takes by default, if not as the base model; 4 (leading: 10) where that is no depth
+    model."""
     guide: str | None = None
     """A student (builtin:NAME or dir:PATH) whose head's map the U-Net shall see behind the photo's latent; it stays
     as it is. For tasks on a U-Net that sees the photo beside the noise."""
@@ -72,8 +74,14 @@ class BaseConfig:
                 f"base.kind is {self.kind} and base.model is {self.model!r}; an empty model is for kind nothing alone, "
                 'which has model = ""'
             )
-        if self.steps is not None:
-            at_least(self, "base", steps=1)
+        for key, least in (("steps", 1), ("resolution", 0)):
+            if getattr(self, key) is not None:
+                at_least(self, "base", **{key: least})
+        for key in ("steps", "resolution", "guide"):
+            if self.kind == "nothing" and getattr(self, key) is not None:
+                raise ValueError(
+                    f"base.{key} is {getattr(self, key)}, and base.kind is nothing, which doesn't read it: leave it out"
+                )
 
 
 @dataclass(frozen=True)

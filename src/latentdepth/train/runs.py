@@ -79,18 +79,16 @@ def load_base(config: TrainConfig) -> DiffusionModel:
     folder = resolve(base.model)
     if base.kind == "stable_diffusion":
         switch = config.task == "lotus"
-        model = from_stable_diffusion(
-            folder, modality=modality, schedule=base.schedule, switch=switch, resolution=base.resolution
-        )
+        model = from_stable_diffusion(folder, modality=modality, schedule=base.schedule, switch=switch)
     elif base.kind == "autoencoder":
         channels = 4 if wanted == "photo" else 8  # the noisy latent alone, or beside the photo's
-        model = model_on(folder, channels=channels, facts=Facts(modality=modality, resolution=base.resolution))
+        model = model_on(folder, channels=channels, facts=Facts(modality=modality))
     else:
         model = load_diffusion(folder, device=torch.device("cpu"), dtype=torch.float32)
         if wanted is not None:
             model.facts = dataclasses.replace(model.facts, modality=modality)
-    if base.kind != "model" and base.steps is not None:
-        model.facts = dataclasses.replace(model.facts, steps=base.steps)
+    own = {"steps": base.steps, "resolution": base.resolution}
+    model.facts = dataclasses.replace(model.facts, **{k: v for k, v in own.items() if v is not None})
     if base.guide is not None:
         model = under_guide(model, base.guide)
     if config.loop.weights == "bfloat16":
