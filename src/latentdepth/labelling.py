@@ -24,7 +24,6 @@ from latentdepth.config import to_dict
 from latentdepth.core.modality import resize
 from latentdepth.core.sky import sky_mask
 from latentdepth.core.types import Invariance, Prediction, Quantity
-from latentdepth.data.filelists import write_whole
 from latentdepth.data.labels import Label, add_label
 from latentdepth.data.options import LabelChoice
 from latentdepth.data.sample import Sample
@@ -33,6 +32,7 @@ from latentdepth.images import MAX_PIXELS, ImageError, read
 from latentdepth.models.others.one_pass import OnePassPredictor
 from latentdepth.options import PredictOptions
 from latentdepth.predictor import LoadedPredictor
+from latentdepth.whole import write_whole
 
 _SIZES = (1.0, 0.8, 1.25, 0.65, 1.5)
 """Of a network without noise: what each pair of members sees, relative to the first pair."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from latentdepth.core.types import Camera
 from latentdepth.data.sample import Sample
+from latentdepth.whole import write_whole
 
 _MAX_NAMED = 3  # absent files that an error spells out
 
@@ -96,14 +97,6 @@ class FrameLimits:
         if not row.invalid_ratio <= self.max_invalid:
             return f"invalid ratio above {self.max_invalid:g}"
         return ""
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there wholly or not at all, whenever the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 def write_list(path: Path, rows: Iterable[FrameRow]) -> None:

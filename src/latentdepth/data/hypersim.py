@@ -20,11 +20,11 @@ from latentdepth.data.filelists import (
     read_list,
     write_list,
     write_meta,
-    write_whole,
 )
 from latentdepth.data.pairs import encode_counts, in_range, read_bytes, read_pair
 from latentdepth.data.rasters import DepthCoding, decode_normals, encode_normals, encode_photo
 from latentdepth.data.sample import Sample
+from latentdepth.whole import write_whole
 
 SPLITS = ("train", "val", "test")
 FOV_DEG = 60.0

@@ -22,7 +22,8 @@ from typing import IO, Any, Literal, TypeVar
 
 import torch
 
-from latentdepth.data.filelists import FrameRow, absent, write_whole
+from latentdepth.data.filelists import FrameRow, absent
+from latentdepth.whole import write_whole
 
 Job = TypeVar("Job")
 Outcome = Literal["prepared", "there already", "dropped", "failed"]

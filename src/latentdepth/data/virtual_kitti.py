@@ -22,11 +22,11 @@ from latentdepth.data.filelists import (
     read_list,
     write_list,
     write_meta,
-    write_whole,
 )
 from latentdepth.data.pairs import encode_counts, in_range, read_pair
 from latentdepth.data.rasters import DepthCoding, encode_photo
 from latentdepth.data.sample import Sample
+from latentdepth.whole import write_whole
 
 SPLIT_SCENES = {"train": ("Scene02", "Scene06", "Scene18", "Scene20"), "val": ("Scene01",)}
 VARIATIONS = ("clone", "morning", "overcast", "sunset", "15-deg-left", "15-deg-right")

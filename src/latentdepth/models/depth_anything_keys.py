@@ -11,8 +11,7 @@ import contextlib
 import json
 import os
 import pickle
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from latentdepth.models.depth_anything import (
     is_depth_anything,
     load_depth_anything,
 )
+from latentdepth.whole import whole_folder
 
 _ENCODER, _HEAD = "pretrained", "depth_head"
 _QKV = ("query", "key", "value")
@@ -159,24 +159,11 @@ def write_transformers(
         raise ValueError(f"{folder} exists; give another folder, or remove it")
     config = configuration(form or form_of(original), max_depth_m=max_depth_m)
     config.architectures = [CLASS_NAME]
-    with whole(folder) as fresh:
+    with whole_folder(folder) as fresh:
         config.save_pretrained(fresh)
         save_file(_separate(to_transformers(original)), fresh / "model.safetensors", metadata={"format": "pt"})
         (fresh / "preprocessor_config.json").write_text(json.dumps(PROCESSOR, indent=2) + "\n")
         load_depth_anything(fresh)
-
-
-@contextlib.contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of an empty or missing ``folder`` once all has gone well."""
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        fresh.mkdir(parents=True)
-        yield fresh
-        os.replace(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def write_original(folder: Path, path: Path) -> None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from latentdepth.models.depth_anything_keys import whole
+from latentdepth.whole import whole_folder
 
 PREFIX = "backbone."
 """What the names of the encoder's weights open with."""
@@ -90,7 +90,7 @@ def write_dinov2(weights: dict[str, Tensor], folder: Path) -> None:
         "use_swiglu_ffn": any(".mlp.weights_in" in name for name in weights),
         "layerscale_value": 1.0,
     }
-    with whole(folder) as fresh:
+    with whole_folder(folder) as fresh:
         (fresh / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(
             {k: v.contiguous() for k, v in weights.items()}, fresh / "model.safetensors", metadata={"format": "pt"}

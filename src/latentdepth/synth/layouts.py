@@ -16,13 +16,14 @@ import numpy as np
 import tifffile
 from jaxtyping import Float
 
-from latentdepth.data.filelists import FrameRow, write_whole
+from latentdepth.data.filelists import FrameRow
 from latentdepth.data.hypersim import write_hypersim_frame, write_hypersim_lists
 from latentdepth.data.rasters import camera_facts, encode_photo
 from latentdepth.data.shards import ShardWriter, shard_path
 from latentdepth.data.virtual_kitti import write_vkitti_frame, write_vkitti_intrinsics, write_vkitti_lists
 from latentdepth.synth.kinds import Layout
 from latentdepth.synth.make import Made, Settings, scene_name
+from latentdepth.whole import write_whole
 
 Rows = Sequence[Mapping[str, Any]]
 _VARIATION = "clone"

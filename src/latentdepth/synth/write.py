@@ -21,12 +21,12 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from latentdepth.data.filelists import write_whole
 from latentdepth.data.prepare import worker_pool
 from latentdepth.synth.kinds import Layout
 from latentdepth.synth.layouts import scene_shard, write_lists, write_scene
 from latentdepth.synth.make import Made, Settings
 from latentdepth.synth.sheet import strip, write_sheet
+from latentdepth.whole import write_whole
 
 Make = Callable[[Settings, int], Made]
 """Settings and the scene's number to its frames. Picklable, where more than one worker runs it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from latentdepth.train.config import TrainConfig
 from latentdepth.train.ema import posthoc_ema, snapshots
 from latentdepth.train.runs import build_task
 from latentdepth.train.state import moving
+from latentdepth.whole import whole_folder
 
 Stored: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 """What weights are written in; int8 with a scale for each output channel, of students alone."""
@@ -48,29 +48,22 @@ def export_checkpoint(
         raise ValueError(f"{out} exists; say --overwrite to replace it, or give another folder")
     if ema_width is not None and weights != "saved":
         raise ValueError(f"--ema-width makes weights of its own; leave out --weights {weights}")
-    fresh = out.with_name(out.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        with disk_room(out.parent):
-            fresh.mkdir(parents=True)
-            source = _source(run, fresh / "rebuilt", weights, step, ema_width)
-            if dtype == "int8" and not is_student(source):
-                raise ValueError("int8 is for feed-forward students; allowed here are float32, float16 and bfloat16")
-            if (source / "model_index.json").exists():
-                model = load_diffusion(source, device=torch.device("cpu"), dtype=torch.float32)
-                model.save(fresh, dtype=_DTYPES[dtype])
-                load_diffusion(fresh, device=torch.device("cpu"), dtype=_DTYPES[dtype])
-            elif is_student(source):
-                load_student(source).save(fresh, dtype=_DTYPES[dtype])
-                load_student(fresh)
-            else:
-                copy_cast(source, fresh, _DTYPES[dtype])
-            shutil.rmtree(fresh / "rebuilt", ignore_errors=True)
-            if out.exists():
-                shutil.rmtree(out)
-            os.replace(fresh, out)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with disk_room(out.parent), whole_folder(out) as fresh:
+        source = _source(run, fresh / "rebuilt", weights, step, ema_width)
+        if dtype == "int8" and not is_student(source):
+            raise ValueError("int8 is for feed-forward students; allowed here are float32, float16 and bfloat16")
+        if (source / "model_index.json").exists():
+            model = load_diffusion(source, device=torch.device("cpu"), dtype=torch.float32)
+            model.save(fresh, dtype=_DTYPES[dtype])
+            load_diffusion(fresh, device=torch.device("cpu"), dtype=_DTYPES[dtype])
+        elif is_student(source):
+            load_student(source).save(fresh, dtype=_DTYPES[dtype])
+            load_student(fresh)
+        else:
+            copy_cast(source, fresh, _DTYPES[dtype])
+        shutil.rmtree(fresh / "rebuilt", ignore_errors=True)
+        if out.exists():
+            shutil.rmtree(out)
 
 
 def copy_cast(source: Path, target: Path, dtype: torch.dtype) -> None:

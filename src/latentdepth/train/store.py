@@ -27,12 +27,12 @@ from torch import Tensor, nn
 
 from latentdepth.core.noise import generator
 from latentdepth.data.batch import Batch, stacked
-from latentdepth.data.filelists import write_whole
 from latentdepth.data.loader import stream
 from latentdepth.data.mixing import Portion, UnusableError, taught
 from latentdepth.data.options import Target
 from latentdepth.data.views import view
 from latentdepth.train.latents import LatentBatch
+from latentdepth.whole import write_whole
 
 _PART = 128
 Encode = Callable[[Batch], LatentBatch]
