@@ -35,10 +35,12 @@ latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
 latentdepth train joined-student
-
-# 6. Models to hand on.
-latentdepth export-checkpoint runs/tiny-diffusion models/tiny-diffusion --overwrite
 latentdepth export-checkpoint runs/joined-student models/tiny-student --dtype int8 --overwrite
+
+# 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
+latentdepth predict data/photos --recursive --model dir:models/tiny-student --to shards --members 2 --out data/labels-student
+latentdepth train guided-diffusion
+latentdepth export-checkpoint runs/guided-diffusion models/tiny-diffusion --overwrite
 
 # 7. Figures on scenes that were held back, with crispness and worth of the uncertainty; then the sections of the cards.
 latentdepth evaluate dir:models/tiny-diffusion --on shards:data/held-back --protocol disparity --members 5 --steps 4 --extra boundary_f1 ause --out evaluation/diffusion

@@ -74,6 +74,7 @@ def test_each_stage_finds_what_an_earlier_one_left():
             recipe = read_recipe(name)
             wanted = {data.path.as_posix() for data in recipe.data} | {recipe.base.model.removeprefix("dir:")}
             wanted |= set() if recipe.align is None else {recipe.align.teacher.as_posix()}
+            wanted |= set() if recipe.base.guide is None else {recipe.base.guide.removeprefix("dir:")}
             student = recipe.student
             wanted |= {path.as_posix() for path in (student.encoder, student.start) if path is not None}
             assert wanted - {""} <= made, name

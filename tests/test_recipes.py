@@ -15,6 +15,7 @@ def test_the_recipes_of_the_papers_and_of_this_package_are_there():
     assert {
         "dinov2-teacher",
         "e2e-depth",
+        "guided-diffusion",
         "joined-student",
         "joined-teacher",
         "lcm-depth",

@@ -98,11 +98,12 @@ class DiffusionPredictor:
     def describe(self) -> dict[str, str | int | float | bool]:
         """What is known about the model, in printable words."""
         facts = self.model.facts
-        parameters = sum(p.numel() for net in (self.model.unet, self.model.vae) for p in net.parameters())
+        guide = {} if facts.guide is None else {"guide": facts.guide}
         return {
             "model": self.name,
             "predicts": str(self.modality.kind),
-            "parameters": parameters,
+            "parameters": sum(p.numel() for network in self.model.networks for p in network.parameters()),
+            **guide,
             "default steps": facts.steps,
             "default resolution": facts.resolution,
             "sampler": facts.sampler,

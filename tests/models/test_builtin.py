@@ -45,11 +45,20 @@ def test_they_are_small_and_described(name: str, most_bytes: float):
         assert word in card
 
 
-def test_it_is_a_folder_that_diffusers_loads():
+def test_the_diffusion_model_is_guided_by_the_student(predictor: DiffusionPredictor):
+    model = predictor.model
+    assert model.facts.guide == DEFAULT_MODEL
+    assert model.guide is not None
+    assert model.guide.folder == resolve(DEFAULT_MODEL)
+    assert (model.stride, model.latent_channels, model.guide.channels) == (8, 4, 64)
+    assert predictor.describe()["guide"] == DEFAULT_MODEL
+
+
+def test_its_networks_are_a_folder_that_diffusers_loads():
     from diffusers import MarigoldDepthPipeline
 
     pipe = MarigoldDepthPipeline.from_pretrained(resolve(DIFFUSION_MODEL), text_encoder=None, tokenizer=None)
-    assert pipe.unet.config["in_channels"] == 8
+    assert pipe.unet.config["in_channels"] == 8 + 64  # which its pipeline can't fill: it knows no guide
     assert pipe.vae.config["latent_channels"] == 4
     assert len(pipe.vae.config["block_out_channels"]) == 4  # 8x
 
@@ -62,9 +71,10 @@ def summary(values: torch.Tensor) -> list[float]:
 
 
 GOLDEN: dict[str, list[float]] = {
-    "image latent": [-0.34033, 0.96543, -1.96901, -0.60506, -0.1073, -0.53277],
-    "sampled latent": [0.05, 0.52746, -0.89666, 0.66958, 0.14214, -0.51694],
-    "value": [0.57159, 0.16791, 0.3204, 0.6264, 0.62562, 0.56306],
+    "image latent": [-0.34125, 0.97804, -1.96484, -0.54357, 0.98255, -0.75947],
+    "guide's map": [-0.19458, 1.59774, 0.15544, 1.5371, -0.74136, -0.27793],
+    "sampled latent": [0.13841, 0.71799, -1.26169, 0.66607, -0.3529, -0.60617],
+    "value": [0.64254, 0.23385, 0.26801, 0.86381, 0.79023, 0.57293],
 }
 
 
@@ -73,13 +83,14 @@ def test_goldens(predictor: DiffusionPredictor):
     plan = predictor.plan(PredictOptions(resolution=128))
     from latentdepth.core.modality import fit_size, pad, resize
 
-    fitted = pad(resize(image * 2 - 1, fit_size(image.shape[-2], image.shape[-1], 128)), predictor.model.stride)
+    fitted = pad(resize(image * 2 - 1, fit_size(image.shape[-2], image.shape[-1], 128)), predictor.model.sides_px[0])
     with torch.inference_mode():
-        latent = predictor.model.encode(fitted)
-        start = predictor.start(plan, [0], (4, latent.shape[-2], latent.shape[-1]))
-        sampled = predictor.sampler(plan, [0])(lambda x, t: predictor.model.x0(x, t, latent), start)
+        seen = predictor.model.condition(fitted)
+        start = predictor.start(plan, [0], (4, seen.shape[-2], seen.shape[-1]))
+        sampled = predictor.sampler(plan, [0])(lambda x, t: predictor.model.x0(x, t, seen), start)
     found = {
-        "image latent": summary(latent),
+        "image latent": summary(seen[:, :4]),
+        "guide's map": summary(seen[:, 4:]),
         "sampled latent": summary(sampled),
         "value": summary(predictor(image, PredictOptions(resolution=128)).value),
     }
@@ -128,10 +139,10 @@ def test_it_makes_sense_on_a_real_scene(predictor: DiffusionPredictor, steps: in
         float(abs_rel(fit_disparity(way, depth, valid)[0], depth, valid))
         for way in (value, grey, torch.ones_like(grey))
     )
-    # 0.27 against 0.43, and 0.29 of a vertical ramp
-    assert found < 0.7 * min(bright, flat)
+    # 0.20 and 0.21 against 0.43, and 0.29 of a vertical ramp
+    assert found < 0.55 * min(bright, flat)
     ranks: Any = spearmanr(value[valid][::50], 1 / depth[valid][::50])  # annotated as a tuple of unknowns
-    assert float(ranks[0]) > 0.65  # 0.74 when it was made; luminance has 0.10
+    assert float(ranks[0]) > 0.72  # 0.79 and 0.78 when it was made; luminance has 0.10
 
 
 def test_the_student_beats_a_ramp_on_a_real_scene(student: StudentPredictor):

@@ -187,7 +187,7 @@ def test_a_folder_with_another_run_is_refused(config: VaeDistillConfig, whole: P
 
 def test_views_the_network_can_t_take_are_refused(config: VaeDistillConfig, tmp_path: Path):
     odd = replace(config.data[0], height=14)  # a multiple of 14, which other networks take, and not of 8
-    with pytest.raises(ValueError, match=r"data depth: views are 16 x 14 pixels; .* multiples of 8"):
+    with pytest.raises(ValueError, match=r"data depth: views are 16 x 14 pixels; .* multiples of 32"):
         distil(replace(config, model="builtin:tiny-diffusion", data=(odd,)), tmp_path, quiet=True)
 
 
