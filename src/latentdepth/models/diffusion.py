@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from latentdepth.core.schedule import Schedule
 from latentdepth.models.facts import Facts, read_facts, write_facts
-from latentdepth.models.guide import SIDES_PX, Guide, guide_of
+from latentdepth.models.guide import Guide, guide_of
 from latentdepth.models.networks import EMPTY_PROMPT, WEIGHTS, load_networks, read_json
 from latentdepth.models.quick_unet import QuickUNet, knows_unet
 from latentdepth.models.quick_vae import QuickVae, knows_vae
@@ -72,10 +72,10 @@ class DiffusionModel:
 
     @property
     def sides_px(self) -> tuple[int, int]:
-        """What an image's sides are multiples of, the autoencoder's stride or the guide's if that is more, and the
+        """What an image's sides are multiples of, the autoencoder's stride or the guide's student's, and the
         least: one cell of the U-Net's deepest level."""
         levels = len(self.unet.config["block_out_channels"])
-        step = self.stride if self.guide is None else max(self.stride, SIDES_PX)
+        step = self.stride if self.guide is None else self.guide.student.stride
         return step, max(step, self.stride * 2 ** (levels - 1))
 
     @property

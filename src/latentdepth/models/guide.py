@@ -16,16 +16,14 @@ import torch
 from diffusers import UNet2DConditionModel
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from latentdepth.core.modality import pad
 from latentdepth.models.facts import Facts
 from latentdepth.models.source import BUILTIN, resolve
 from latentdepth.models.student import FUSED_STRIDES, Student, folded, load_student
 
 FOLDER = "guide"
 """Of the student, inside a model's folder."""
-SIDES_PX = 32
-"""Sides of what the student sees are multiples of it."""
 _SIZE = 0.25
 """Brings the map to about unit variance, as latents are."""
 _FILES = ("config.json", "model.safetensors")
@@ -53,10 +51,7 @@ class Guide(nn.Module):
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n c hl wl"]:
         """The map of images in [-1, 1] whose sides are multiples of ``stride``, float32."""
         height, width = images.shape[-2:]
-        image = ((images + 1) / 2).clamp(0, 1)
-        right, below = -width % SIDES_PX, -height % SIDES_PX
-        if right or below:
-            image = F.pad(image, (0, right, 0, below), mode="replicate")
+        image = pad(((images + 1) / 2).clamp(0, 1), self.student.stride)
         image = image.to(self.student.value.weight.dtype).contiguous(memory_format=torch.channels_last)
         seen = self.student.fused(image, self.stride)
         return _SIZE * seen[..., : height // self.stride, : width // self.stride].float()

@@ -131,11 +131,6 @@ class AlignedMarigold(Marigold):
         """The autoencoder and the teacher."""
         return (*super().frozen, self.teacher)
 
-    def to(self, device: torch.device) -> None:
-        """Move the autoencoder, the prompt and the teacher."""
-        super().to(device)
-        nn.Module.to(self.teacher, device)
-
     @torch.no_grad()
     def encoded(self, batch: Batch) -> LatentBatch:
         """Latents with the teacher's features."""

@@ -35,8 +35,8 @@ class ModelTask(Task[Batch | LatentBatch]):
         self.targets = int(model.unet.config["out_channels"]) // model.latent_channels
         model.facts = dataclasses.replace(model.facts, **facts)  # pyright: ignore[reportArgumentType]
         channels = int(model.unet.config["in_channels"])
-        guide = model.seen_channels - model.latent_channels
-        wanted = model.latent_channels * (1 if model.facts.image_enters == "as_latent" else self.targets + 1) + guide
+        beside = 0 if model.facts.image_enters == "as_latent" else self.targets * model.latent_channels
+        wanted = model.seen_channels + beside
         if channels != wanted:
             raise ValueError(
                 f"the network takes {channels} channels; {type(self).__name__} needs {wanted} for {self.targets} "
@@ -70,7 +70,7 @@ class ModelTask(Task[Batch | LatentBatch]):
 
     def to(self, device: torch.device) -> None:
         """Move what is frozen, and the prompt."""
-        for network in self.model.networks[1:]:
+        for network in self.frozen:
             nn.Module.to(network, device)
         self.model.prompt = self.model.prompt.to(device)
 
