@@ -6,7 +6,7 @@ import torch
 from latentdepth.core.geometry import rays, unproject
 from latentdepth.core.noise import generator
 from latentdepth.core.types import Camera
-from latentdepth.data.augment import colour_jitter, crop_and_flip, cut, mirrored, photometric, resized
+from latentdepth.data.augment import colour_jitter, crop_and_flip, cut, mirrored, photometric, resized, turned
 from latentdepth.data.sample import Sample
 
 
@@ -84,6 +84,19 @@ def test_a_plane_stays_the_same_plane_through_cut_and_mirror():
     flipped = mirrored(plane()).normals
     assert flipped is not None
     torch.testing.assert_close(flipped[:, 3, 4], NORMAL * torch.tensor([-1.0, 1.0, 1.0]))
+
+
+def test_a_plane_stays_the_same_plane_through_every_turn():
+    for quarters in range(-1, 5):
+        view = turned(plane(), quarters)
+        assert view.image.shape[-2:] == ((48, 60) if quarters % 2 == 0 else (60, 48))
+        # float32 of metres; the plane's distance doesn't change as the camera rolls, its normal does
+        assert distance_from_plane(view) < 1e-5
+    once = turned(plane(), 1)
+    assert once.normals is not None
+    x, y, z = NORMAL.tolist()
+    torch.testing.assert_close(once.normals[:, 3, 4], torch.tensor([-y, x, z]))
+    assert torch.equal(once.depth_m[0, -1], plane().depth_m[0, :, 0])  # counter-clockwise: left has become below
 
 
 def test_whole_pixel_stretches_keep_the_plane_to_half_a_source_pixel():

@@ -46,6 +46,25 @@ def test_random_windows_and_equal_draws():
     assert not torch.equal(a.depth_m, c.depth_m)
 
 
+def test_turned_views_have_every_side_up():
+    sky = torch.full((1, 24, 32), 2.0)
+    sky[:, :6] = torch.inf  # a quarter of the picture, above
+    scene_with_sky = Sample(torch.rand(3, 24, 32), sky, torch.ones(1, 24, 32, dtype=torch.bool))
+
+    def side(k: int, turn: float) -> str:
+        seen = view(scene_with_sky, 16, 24, Augmentation(window="random", smallest=1.0, turn=turn), generator("t", k))
+        far = seen.depth_m[0].isinf()
+        rows, columns = far.any(1), far.any(0)
+        if bool(rows.all()):
+            return "left" if bool(columns[0]) else "right"
+        return "above" if bool(rows[0]) else "below"
+
+    sides = [side(k, 1.0) for k in range(60)]
+    assert {side(k, 0.0) for k in range(20)} == {"above"}
+    assert set(sides) == {"left", "right", "below"}
+    assert 18 <= sides.count("below") <= 42  # half of 60, three standard deviations
+
+
 def test_the_published_normals_chances():
     assert (
         replace(Augmentation(), flip=0.5, motion_blur=0.3, defocus=0.3, recolour=0.3, colours="jitter")
@@ -54,7 +73,7 @@ def test_the_published_normals_chances():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"flip": 1.5}, {"recolour": -0.1}, {"smallest": 0.0}, {"stretch": 0.9}, {"defocus": 2.0}]
+    "wrong", [{"flip": 1.5}, {"recolour": -0.1}, {"smallest": 0.0}, {"stretch": 0.9}, {"defocus": 2.0}, {"turn": 0.5}]
 )
 def test_nonsense_is_refused(wrong: dict[str, Any]):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -131,6 +131,14 @@ class Camera:
         """The camera of the picture mirrored left to right: points and normals have their x negated."""
         return Camera(self.fx_px, self.fy_px, self.width_px - self.cx_px, self.cy_px, self.width_px, self.height_px)
 
+    def turned(self, quarters: int) -> Camera:
+        """The camera of the picture turned counter-clockwise by so many quarters: axes turn with it."""
+        camera = self
+        for _ in range(quarters % 4):
+            top_px = camera.width_px - camera.cx_px
+            camera = Camera(camera.fy_px, camera.fx_px, camera.cy_px, top_px, camera.height_px, camera.width_px)
+        return camera
+
 
 @dataclass(frozen=True)
 class SparseDepth:

@@ -1,6 +1,6 @@
 """Random views of a sample: crop, flip, colour. Every draw comes from the generator that is handed in.
 
-Photo, depth, mask, normals and camera are cut, stretched and mirrored together.
+Photo, depth, mask, normals and camera are cut, stretched, mirrored and turned together.
 """
 
 from __future__ import annotations
@@ -67,6 +67,23 @@ def mirrored(sample: Sample) -> Sample:
         valid=sample.valid.flip(-1),
         camera=None if sample.camera is None else sample.camera.mirrored(),
         normals=None if normals is None else normals.flip(-1) * normals.new_tensor([-1.0, 1.0, 1.0])[:, None, None],
+    )
+
+
+def turned(sample: Sample, quarters: int) -> Sample:
+    """The picture turned counter-clockwise by so many quarters, as of a camera held on its side or upside down."""
+    normals = sample.normals
+    for _ in range(quarters % 4):
+        if normals is not None:
+            x, y, z = normals.rot90(1, (-2, -1)).unbind(0)
+            normals = torch.stack((-y, x, z))  # what pointed right points up now
+    return replace(
+        sample,
+        image=sample.image.rot90(quarters, (-2, -1)),
+        depth_m=sample.depth_m.rot90(quarters, (-2, -1)),
+        valid=sample.valid.rot90(quarters, (-2, -1)),
+        camera=None if sample.camera is None else sample.camera.turned(quarters),
+        normals=normals,
     )
 
 

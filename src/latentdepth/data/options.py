@@ -19,6 +19,9 @@ class Augmentation:
     """``whole``: the picture stretched to the size. ``random``: a window of about its aspect, resized."""
     flip: float = 0.5
     """Chance of exchanging left and right."""
+    turn: float = 0.0
+    """Chance that the picture is turned, by a half or (each half as likely) a quarter either way, before the window is
+    cut: for cameras held on their side or upside down. For random windows alone."""
     smallest: float = 0.55
     """Least side of a random window, as a share of the largest possible one."""
     stretch: float = 1.2
@@ -33,9 +36,13 @@ class Augmentation:
     """Chance that the colours are changed."""
 
     def __post_init__(self) -> None:
-        for name in ("flip", "motion_blur", "defocus", "recolour"):
+        for name in ("flip", "turn", "motion_blur", "defocus", "recolour"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; a chance lies from 0 to 1")
+        if self.turn > 0 and self.window != "random":
+            raise ValueError(
+                'turn is for window = "random": a whole picture on its side would be squeezed; leave it out'
+            )
         if not 0 < self.smallest <= 1:
             raise ValueError(f"smallest is {self.smallest}; allowed is above 0 up to 1")
         if self.stretch < 1:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from latentdepth.data.augment import colour_jitter, crop_and_flip, mirrored, photometric, resized
+from latentdepth.data.augment import colour_jitter, crop_and_flip, mirrored, photometric, resized, turned
 from latentdepth.data.blur import defocus_blur, motion_blur
 from latentdepth.data.options import Augmentation
 from latentdepth.data.sample import Sample
@@ -20,6 +20,8 @@ PUBLISHED_NORMALS = Augmentation(motion_blur=0.3, defocus=0.3, colours="jitter",
 
 def view(sample: Sample, height: int, width: int, augmentation: Augmentation, draw: torch.Generator) -> Sample:
     """One random view of ``height`` x ``width``."""
+    if augmentation.turn > 0 and _happens(augmentation.turn, draw):
+        sample = turned(sample, (1, 2, 2, 3)[int(torch.randint(4, (), generator=draw))])
     if augmentation.window == "random":
         seen = crop_and_flip(
             sample,
