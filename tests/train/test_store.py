@@ -15,7 +15,7 @@ from latentdepth.data.options import Augmentation, Target
 from latentdepth.data.sample import Sample
 from latentdepth.train import store
 from latentdepth.train.latents import LatentBatch, latent_mask
-from latentdepth.train.store import SampleViews, Store, StoredBatches, digest, encode_views
+from latentdepth.train.store import SampleViews, Store, StoredBatches, begin_store, digest, encode_views
 
 RANDOM = Augmentation(window="random", recolour=0.5)
 
@@ -65,7 +65,7 @@ def test_views_depend_on_seed_sample_and_number_alone():
 def test_what_is_stored_is_what_was_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store, "_PART", 2)  # three parts for five samples
     given = views(5)
-    folder = encode_views(given, Encoder(), tmp_path / "a", facts={"seed": 3}, quiet=True)
+    folder = encode_views(given, Encoder(), begin_store(tmp_path / "a", {"seed": 3}), quiet=True)
     assert len(list(folder.glob("part-*"))) == 3
     rows = Store(folder)
     assert len(rows) == 6  # samples 1 and 4 are walls
@@ -90,15 +90,29 @@ def test_encoding_goes_on_where_it_stopped_and_starts_anew_for_other_facts(
 ):
     monkeypatch.setattr(store, "_PART", 1)
     encode = Encoder()
-    encode_views(views(), encode, tmp_path, facts={"seed": 3}, quiet=True)
+    encode_views(views(), encode, begin_store(tmp_path, {"seed": 3}), quiet=True)
     assert encode.seen == 2
-    encode_views(views(), encode, tmp_path, facts={"seed": 3}, quiet=True)
+    encode_views(views(), encode, begin_store(tmp_path, {"seed": 3}), quiet=True)
     assert encode.seen == 2
     (tmp_path / "part-00002.safetensors").unlink()
-    encode_views(views(), encode, tmp_path, facts={"seed": 3}, quiet=True)
+    encode_views(views(), encode, begin_store(tmp_path, {"seed": 3}), quiet=True)
     assert encode.seen == 3
-    encode_views(views(seed=4), encode, tmp_path, facts={"seed": 4}, quiet=True)
+    encode_views(views(seed=4), encode, begin_store(tmp_path, {"seed": 4}), quiet=True)
     assert encode.seen == 5
+
+
+def test_two_processes_share_what_one_would_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store, "_PART", 1)
+    alone, (first, second) = Encoder(), (Encoder(), Encoder())
+    encode_views(views(7), alone, begin_store(tmp_path / "one", {}), quiet=True)
+    both = begin_store(tmp_path / "both", {})
+    for process, encode in ((1, second), (0, first)):
+        encode_views(views(7), encode, both, process=process, processes=2, quiet=True)
+    assert alone.seen == first.seen + second.seen
+    assert min(first.seen, second.seen) >= 2
+    names = sorted(path.name for path in both.iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert all((both / name).read_bytes() == (tmp_path / "one" / name).read_bytes() for name in names)
 
 
 def test_sets_are_drawn_by_weight(tmp_path: Path):
@@ -107,7 +121,7 @@ def test_sets_are_drawn_by_weight(tmp_path: Path):
         return replace(latents, target=torch.full_like(latents.target, 9.0))
 
     stores = tuple(
-        Store(encode_views(views(), encode, tmp_path / name, facts={}, quiet=True))
+        Store(encode_views(views(), encode, begin_store(tmp_path / name, {}), quiet=True))
         for name, encode in (("plain", Encoder()), ("bright", bright))
     )
     batches = StoredBatches(stores, (0.25, 0.75), batch=20, seed=0)
@@ -118,7 +132,7 @@ def test_sets_are_drawn_by_weight(tmp_path: Path):
 def test_a_set_without_a_usable_view_is_named(tmp_path: Path):
     nothing = replace(views(), target=Target(kind="disparity", least_valid=1.0))
     masked = replace(nothing, portion=replace(nothing.portion, frames=Masked(2)))
-    encode_views(masked, Encoder(), tmp_path / "none", facts={}, quiet=True)
+    encode_views(masked, Encoder(), begin_store(tmp_path / "none", {}), quiet=True)
     with pytest.raises(ValueError, match="none: no view of this data set can be learnt from"):
         Store(tmp_path / "none")
 

@@ -47,7 +47,7 @@ from latentdepth.train.lotus import Lotus
 from latentdepth.train.model_task import ModelTask
 from latentdepth.train.prior import ImagePrior
 from latentdepth.train.regress import Regress, load_teacher, new_teacher
-from latentdepth.train.store import SampleViews, Store, StoredBatches, digest, encode_views
+from latentdepth.train.store import SampleViews, Store, StoredBatches, begin_store, digest, encode_views
 from latentdepth.train.student_config import FEED_FORWARD
 from latentdepth.train.students import build_student
 from latentdepth.train.task import Judges, Predicts
@@ -243,25 +243,40 @@ def _read(batches: Callable[[int], Batch], workers: int) -> Source[Any]:
 def _stored(
     config: TrainConfig, task: ModelTask, portions: Sequence[Portion], target: Target, folder: Path, quiet: bool
 ) -> Source[Any]:
-    """Micro-batches of views that are encoded first, by one process for all, where that was not done before."""
+    """Micro-batches of views that are encoded first, by all processes together, where that was not done before."""
     loop = config.loop
 
     def encoded(batch: Batch) -> LatentBatch:
         with torch.autocast(task.device.type, torch.bfloat16, enabled=loop.precision == "bfloat16"):
             return task.encoded(batch)
 
-    def encode() -> None:
-        frozen = digest(task.frozen)
+    def begin(frozen: str) -> None:
         for data, portion in zip(config.data, portions, strict=True):
             facts = {k: v for k, v in flat(to_dict(data)).items() if k not in ("path", "weight", "hold_out")}
             facts |= {"samples": len(portion.frames), "target": to_dict(target), "seed": loop.seed, "frozen": frozen}
+            begin_store(folder / data.name, facts)
+
+    def encode(process: int, processes: int) -> None:
+        for data, portion in zip(config.data, portions, strict=True):
             views = SampleViews(portion, target, data.views, loop.seed)
-            encode_views(views, encoded, folder / data.name, facts=facts, workers=loop.workers, quiet=quiet)
+            encode_views(
+                views,
+                encoded,
+                folder / data.name,
+                process=process,
+                processes=processes,
+                workers=loop.workers,
+                quiet=quiet or process > 0,
+            )
 
     def source(indices: Sequence[int]) -> Iterable[LatentBatch]:
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if not several or torch.distributed.get_rank() == 0:
-            encode()
+        process, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if several else (0, 1)
+        if process == 0:
+            begin(digest(task.frozen))
+        if several:
+            torch.distributed.barrier()
+        encode(process, processes)
         if several:
             torch.distributed.barrier()
         stores = tuple(Store(folder / data.name) for data in config.data)

@@ -63,26 +63,41 @@ class SampleViews:
         return stacked(rows) if rows else none
 
 
-def encode_views(
-    views: SampleViews, encode: Encode, folder: Path, *, facts: Mapping[str, Any], workers: int = 0, quiet: bool = False
-) -> Path:
-    """Encode all views of a set's samples to ``folder``; what lies there of the same ``facts`` is kept.
+def begin_store(folder: Path, facts: Mapping[str, Any]) -> Path:
+    """A folder for latents of ``facts``: what lies there of the same ones is kept, what is of others goes.
 
-    ``facts`` are flat JSON values that decide the latents: the set's settings, the autoencoder. Others start it anew.
-    Raises ValueError when no view of the set can be learnt from.
+    ``facts`` are flat JSON values that decide the latents: the set's settings, the autoencoder.
     """
     note, facts = folder / "store.json", json.loads(json.dumps(dict(facts)))
     if not note.exists() or json.loads(note.read_text()) != facts:
         shutil.rmtree(folder, ignore_errors=True)
         write_whole(note, json.dumps(facts, indent=1).encode())
+    return folder
+
+
+def encode_views(
+    views: SampleViews,
+    encode: Encode,
+    folder: Path,
+    *,
+    process: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+    quiet: bool = False,
+) -> Path:
+    """Encode to ``folder``, a begun store, what it lacks of all views of a set's samples.
+
+    Of several ``processes`` that do so at one time, each takes every so-many-th part.
+    """
     samples = len(views.portion.frames)
-    starts = [s for s in range(0, samples, _PART) if not _part(folder, s).exists()]
+    mine = list(range(0, samples, _PART))[process::processes]  # by number, whoever has done what before
+    starts = [s for s in mine if not _part(folder, s).exists()]
     name = views.portion.frames.name
     for start in track(starts, description=f"encoding {name}", console=Console(stderr=True), disable=quiet):
         indices = range(start, min(start + _PART, samples))
         latents = [encode(batch) for batch in stream(views, indices, workers=workers) if len(batch.image)]
         columns = _columns(latents)
-        fresh = folder / "part.new"
+        fresh = folder / f"part.new{process}"
         save_file({k: torch.cat(v).contiguous() for k, v in columns.items()}, fresh)
         fresh.replace(_part(folder, start))
     return folder
