@@ -12,11 +12,13 @@ import torch
 from latentdepth.loading import load
 from latentdepth.models.diffusion import DiffusionModel, load_diffusion
 from latentdepth.models.guide import Guide, load_guide
+from latentdepth.models.small_vae import new_small_vae
 from latentdepth.models.source import BUILTIN
 from latentdepth.models.student import Student, StudentFacts
 from latentdepth.options import PredictOptions, TileOptions
 from latentdepth.predictor import DiffusionPredictor
 from latentdepth.runtimes.exporting import export_model
+from latentdepth.runtimes.predicting import ExportedDiffusion, load_exported
 from latentdepth.tiling import predict_tiled
 from latentdepth.train.runs import under_guide
 
@@ -128,18 +130,39 @@ def test_tiles_are_denoised_jointly(kept: Path):
     assert several.value.shape == whole.shape
 
 
-def test_it_runs_on_another_engine(kept: Path, tmp_path: Path):
+@pytest.fixture(scope="module")
+def exported(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("openvino")
     from PIL import Image
 
-    folder = Path(shutil.copytree(kept, tmp_path / "guided"))
+    place = tmp_path_factory.mktemp("exported")
+    folder = Path(shutil.copytree(kept, place / "guided"))
     picture = (photo(64, 96)[0].permute(1, 2, 0) * 255).byte().numpy()
-    Image.fromarray(picture).save(tmp_path / "photo.png")
-    export_model(folder, "openvino", name="guided", photos=[tmp_path / "photo.png"], sizes=[(96, 64)])
+    Image.fromarray(picture).save(place / "photo.png")
+    export_model(folder, "openvino", name="guided", photos=[place / "photo.png"], sizes=[(96, 64)])
+    return folder
+
+
+def test_it_runs_on_another_engine(exported: Path):
+    folder = exported
     options = PredictOptions(resolution=96)
     wanted = load(f"dir:{folder}", dtype="float32")(photo(64, 96), options).value
     found = load(f"dir:{folder}", dtype="float32", runtime="openvino")(photo(64, 96), options).value
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+
+
+def test_on_another_engine_its_weights_wait_for_a_small_autoencoder(exported: Path):
+    here = load_exported(exported, "openvino", dtype="float32", name="guided")
+    there = load_diffusion(exported, device=CPU, dtype=FULL)
+    assert isinstance(here, ExportedDiffusion)
+    assert here.guide is None
+    assert (here.sides_px, here.seen_channels) == (there.sides_px, there.seen_channels)
+    vae = new_small_vae(there.latent_channels, stride=there.stride, width=4, deep_blocks=1)
+    images = photo(64, 96) * 2 - 1
+    with torch.inference_mode():
+        found, wanted = here.with_vae(vae).condition(images), there.with_vae(vae).condition(images)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)  # both by torch, on other layouts in memory
+    assert here.guide is None
 
 
 def test_what_does_not_fit_is_said(

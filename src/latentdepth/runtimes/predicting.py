@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from latentdepth.core.schedule import from_config
 from latentdepth.core.types import Prediction
 from latentdepth.models.dense import DenseNetwork, Seen
-from latentdepth.models.diffusion import DiffusionModel, stride_of
+from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.models.facts import read_facts
 from latentdepth.models.guide import guide_of
+from latentdepth.models.small_vae import Coder
+from latentdepth.models.student import Student
 from latentdepth.models.student_predictor import StudentPredictor
 from latentdepth.options import Dtype, PredictOptions, Runtime
 from latentdepth.runtimes.artefact import Artefact, Network, artefact_folder, read_artefact
@@ -62,7 +64,8 @@ class Exported:
 class ExportedDiffusion(DiffusionModel):
     """A diffusion model whose stages run elsewhere, one image or member at a time; its own networks hold no weights.
 
-    A small autoencoder that stands in for the full one still runs on torch.
+    A small autoencoder that stands in for the full one still runs on torch, and so does the guide beside it, which is
+    otherwise part of the first stage and read only then: its transformer takes seconds to import.
     """
 
     def __init__(self, exported: Exported) -> None:
@@ -73,8 +76,7 @@ class ExportedDiffusion(DiffusionModel):
             unet: Any = UNet2DConditionModel.from_config(settings["unet"])
             vae: Any = AutoencoderKL.from_config(settings["vae"])
         facts = read_facts(folder, settings["unet"], scheduler)
-        guide = guide_of(folder, facts, stride_of(vae))
-        super().__init__(unet, vae, from_config(scheduler), torch.zeros(1, 0, 1), facts, guide)
+        super().__init__(unet, vae, from_config(scheduler), torch.zeros(1, 0, 1), facts)
         self.exported, self.runtime = exported, exported.runtime
         self.graphs = {stage: exported.graph(stage) for stage in (ENCODE, STEP, DECODE)}
 
@@ -87,6 +89,25 @@ class ExportedDiffusion(DiffusionModel):
     def dtype(self) -> torch.dtype:
         """What the engine computes in."""
         return self.exported.dtype
+
+    @property
+    def sides_px(self) -> tuple[int, int]:
+        """As every diffusion model."""
+        step, least = super().sides_px
+        return (step, least) if self.facts.guide is None else (max(step, Student.stride), max(least, Student.stride))
+
+    @property
+    def seen_channels(self) -> int:
+        """Of what ``condition`` gives."""
+        if self.facts.guide is None:
+            return super().seen_channels
+        return int(self.unet.config["in_channels"]) - self.latent_channels
+
+    def with_vae(self, coder: Coder) -> DiffusionModel:
+        """As every diffusion model; ValueError, too, for a guide that isn't there."""
+        model = super().with_vae(coder)
+        model.guide = guide_of(self.exported.folder, self.facts, self.stride)
+        return model
 
     def condition(
         self, images: Float[Tensor, "n 3 h w"], latent: Float[Tensor, "n c hl wl"] | None = None
