@@ -96,6 +96,22 @@ def test_a_perfect_metric_folder_and_one_a_tenth_too_far(pictures: Path, tmp_pat
     assert not (out / "sheets").exists()
 
 
+def test_a_smeared_rim_doesn_t_count_within_a_margin(pictures: Path, tmp_path: Path) -> None:
+    for path in (pictures / "depth").iterdir():
+        depth = np.array(Image.open(path))
+        depth[:, 0] = 60  # a twentieth of a metre, as half of nothing
+        Image.fromarray(depth).save(path)
+    good = predictions(tmp_path / "good", frames(pictures))
+    words = [f"predictions:{good}", "--predicts", "metric-depth", "--on", f"folder:{pictures}", "--out"]
+    measured = {}
+    for margin in ("0", "1"):
+        assert evaluate(*words, str(tmp_path / margin), "--margin", margin) == 0
+        measured[margin] = summary(tmp_path / margin)["lines"][0]["figures"]["abs_rel"]["mean"]
+    assert measured["1"] < 0.001 < 0.5 < measured["0"]
+    with pytest.raises(ValueError, match="px from holes"):
+        evaluate(*words, str(tmp_path / "0"), "--margin", "1")
+
+
 def test_a_hole_is_named_counted_and_an_exit_status(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

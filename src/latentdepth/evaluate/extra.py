@@ -18,6 +18,7 @@ from latentdepth.core.clouds import cloud_metrics
 from latentdepth.core.edges import boundary_f1, canny, edge_errors
 from latentdepth.core.sparsification import sparsification
 from latentdepth.core.types import Prediction, Quantity
+from latentdepth.data.benchmarks.benchmark import DENSE_SHARE
 from latentdepth.data.sample import Sample, filled_from_nearest
 
 Maps = Float[Tensor, "1 1 h w"]
@@ -30,8 +31,6 @@ EXTRA: Mapping[str, tuple[str, ...]] = {
     "ause": ("ause", "aurg", "ause_gradient"),
 }
 """Names of figures by the word that asks for them."""
-_DENSE = 0.3
-"""Share of valid pixels below which truth is scattered points, which have no edges."""
 
 
 def extra_figures(
@@ -40,7 +39,7 @@ def extra_figures(
     """Figures of one frame; ``metres``: the truth's unit is known. Raises ValueError for an unknown name."""
     figures = nothing(names)
     truth = torch.where(valid, sample.depth_m[None].float(), 1.0)
-    dense = float(valid.float().mean()) >= _DENSE
+    dense = float(valid.float().mean()) >= DENSE_SHARE
     if "boundary_f1" in names and dense:
         figures["boundary_f1"] = float(boundary_f1(depth_m, truth, valid))
     if "edges" in names and dense:

@@ -48,6 +48,9 @@ class Evaluate:
     ause (of the uncertainty, which needs members, beside that of the photo's gradient magnitude as a control)."""
     out: Path = Path("evaluation")
     """Folder for rows, tables and sheets."""
+    margin: int = 0
+    """Leave out truth within so many pixels of a hole or of the picture's edge, where depth that was resized or warped
+    mixes distances with nothing. Scattered truth stays whole. Each margin needs its own --out."""
     max_frames: int | None = None
     """Take that many frames of each benchmark, evenly spread."""
     compare: bool = False
@@ -155,11 +158,13 @@ def _benchmarks(verb: Evaluate) -> tuple[list[Benchmark], dict[str, str]]:
     """Those that are here, and what is said of those that are not."""
     from latentdepth.data.benchmarks.catalogue import open_benchmark
     from latentdepth.data.benchmarks.container import Missing
+    from latentdepth.data.benchmarks.margin import WithMargin
 
     here, skipped = [], {}
     for word in _words(verb.on):
         try:
-            here.append(open_benchmark(word, verb.data))
+            found = open_benchmark(word, verb.data)
+            here.append(WithMargin(found, verb.margin) if verb.margin else found)
         except Missing as error:
             skipped[word] = str(error)
             print(f"skipped: {error}", file=sys.stderr)

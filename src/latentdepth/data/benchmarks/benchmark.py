@@ -16,6 +16,9 @@ from latentdepth.data.sample import Sample
 Truth: TypeAlias = Literal["depth", "scaled_depth", "normals", "point_pairs"]
 """What is known of a frame: depth in metres, depth up to one scale, normals, or which of two points is nearer."""
 
+DENSE_SHARE = 0.3
+"""Share of valid pixels below which truth is scattered points (LiDAR), which have neither edges nor holes."""
+
 
 @dataclass(frozen=True)
 class Facts:
