@@ -46,6 +46,34 @@ def test_maps_nest():
     assert [one.shape[1] for one in maps[1:]] == list(JoinedEncoder("lite2").channels)
 
 
+@pytest.mark.parametrize("patch_px", [8, 12])
+def test_finer_patches_see_smaller_things_on_maps_that_nest_alike(patch_px: int):
+    torch.manual_seed(4)
+    coarse, fine = JoinedEncoder("lite2").eval(), JoinedEncoder("lite2", patch_px).eval()
+    fine.load_state_dict(coarse.state_dict())  # the weights are the same
+    shown: list[tuple[int, ...]] = []
+    fine.transformer.embeddings.patch_embeddings.register_forward_pre_hook(
+        lambda _, given: shown.append(tuple(given[0].shape[2:]))
+    )
+    with torch.no_grad():
+        maps, wide = fine.with_stem(torch.rand(1, 3, 96, 160)), coarse.with_stem(torch.rand(1, 3, 96, 160))
+    assert [one.shape for one in maps] == [one.shape for one in wide]
+    # 160 pixels are 13.3 patches of 12: as many as come nearest
+    assert shown == [(192, 320) if patch_px == 8 else (128, 208)]
+
+
+def test_it_begins_as_one_of_its_own_form_whatever_its_patches(tmp_path: Path):
+    torch.manual_seed(5)
+    Student(replace(FACTS, encoder="lite2+vits")).save(tmp_path)
+    network = new_network(StudentConfig(network="lite2+vits", start=tmp_path, width=16, patch_px=12))
+    assert isinstance(network, Student)
+    assert network.facts == replace(FACTS, encoder="lite2+vits", patch_px=12)
+    given = load_student(tmp_path).state_dict()
+    assert all(torch.equal(tensor, given[name]) for name, tensor in network.state_dict().items())
+    network.save(tmp_path / "finer")
+    assert load_student(tmp_path / "finer").facts.patch_px == 12
+
+
 def test_it_begins_with_the_small_students_answers_and_the_others_transformer(small: Path, vits: Path):
     network = new_network(StudentConfig(network="lite2+vits", start=small, encoder=vits, width=16))
     assert isinstance(network, Student)
@@ -86,11 +114,19 @@ def test_saved_folded_and_loaded_it_answers_the_same(tmp_path: Path):
 
 
 def test_what_does_not_fit_is_named(small: Path, vits: Path):
-    with pytest.raises(ValueError, match="is a student with vits, 16 channels wide; wanted is lite2 with 16"):
+    with pytest.raises(
+        ValueError, match=r"is a student with vits, 16 channels wide; wanted is lite2 or lite2\+vits with 16"
+    ):
         new_network(StudentConfig(network="lite2+vits", start=vits, width=16))
-    with pytest.raises(ValueError, match="16 channels wide; wanted is lite2 with 32"):
+    with pytest.raises(ValueError, match=r"16 channels wide; wanted is lite2 or lite2\+vits with 32"):
         new_network(StudentConfig(network="lite2+vits", start=small, width=32))
     with pytest.raises(ValueError, match="is a student with lite2; wanted is vits"):
         new_network(StudentConfig(network="lite2+vits", encoder=small, width=16))
     with pytest.raises(ValueError, match=r"student.start is for lite2\+vits, and this is vits"):
         StudentConfig(network="vits", start=small)
+    with pytest.raises(ValueError, match=r"student.patch_px is for lite2\+vits, and this is vits"):
+        StudentConfig(network="vits", patch_px=12)
+    with pytest.raises(ValueError, match="patch_px is 12, and the encoder is lite2"):
+        StudentFacts(encoder="lite2", patch_px=12)
+    with pytest.raises(ValueError, match="patch_px is 20; allowed is 8 to 16"):
+        StudentFacts(encoder="lite2+vits", patch_px=20)

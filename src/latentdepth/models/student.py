@@ -44,6 +44,8 @@ class StudentFacts:
     """Channels of the head."""
     resolution: int = 384
     """Longer side in pixels that the network sees when none is asked for."""
+    patch_px: int = 16
+    """lite2+vits only: pixels of the photo for each patch that the transformer sees, 8 to 16."""
     max_depth_m: float | None = None
     """The depth that a metric student's largest output stands for; None: affine-invariant disparity."""
 
@@ -54,15 +56,24 @@ class StudentFacts:
             raise ValueError(f"width is {self.width}; allowed are even numbers of 8 or more")
         if self.resolution < 32:
             raise ValueError(f"resolution is {self.resolution}; allowed is 32 or more")
+        check_patch(self.encoder, self.patch_px)
         if self.max_depth_m is not None and not self.max_depth_m > 0:
             raise ValueError(f"max_depth_m is {self.max_depth_m}; allowed is a number of metres above 0")
+
+
+def check_patch(encoder: str, patch_px: int) -> None:
+    """ValueError for patches that the encoder doesn't have."""
+    if not 8 <= patch_px <= 16:
+        raise ValueError(f"patch_px is {patch_px}; allowed is 8 to 16")
+    if patch_px != 16 and encoder != "lite2+vits":
+        raise ValueError(f"patch_px is {patch_px}, and the encoder is {encoder}; only that of lite2+vits has a choice")
 
 
 def _conv3(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), batch_norm(outputs)
 
 
-def new_encoder(size: EncoderSize) -> Any:
+def new_encoder(size: EncoderSize, patch_px: int) -> Any:
     """A ``LiteEncoder``, a ``VitEncoder`` or both, with random weights."""
     if size == "lite0" or size == "lite1" or size == "lite2":
         return LiteEncoder(size)
@@ -73,7 +84,7 @@ def new_encoder(size: EncoderSize) -> Any:
         return VitEncoder()
     from latentdepth.models.joined_encoder import JoinedEncoder
 
-    return JoinedEncoder("lite2")
+    return JoinedEncoder("lite2", patch_px)
 
 
 class _Residual(nn.Module):
@@ -99,7 +110,7 @@ class Student(DenseNetwork):
         super().__init__()
         self.facts = facts or StudentFacts()
         width, half = self.facts.width, self.facts.width // 2
-        self.encoder = new_encoder(self.facts.encoder)
+        self.encoder = new_encoder(self.facts.encoder, self.facts.patch_px)
         channels = self.encoder.channels
         self.reassemble = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, width, 1, bias=False), batch_norm(width)) for c in channels

@@ -27,12 +27,13 @@ from latentdepth.models.feedforward import STEM_CHANNELS, batch_norm
 _FORM = FORMS["small"]
 TAP_CHANNELS = _FORM.hidden
 """Of each map that the transformer gives."""
-_PATCH_PX = 16
+PATCH_PX = 16
+"""What one patch of the transformer is wide."""
 
 
 def new_transformer() -> Any:
     """DINOv2 S with patches of 16 pixels, random weights; its feature maps are bare residual streams."""
-    form = encoder_configuration(_FORM, patch_px=_PATCH_PX, apply_layernorm=False, reshape_hidden_states=True)
+    form = encoder_configuration(_FORM, patch_px=PATCH_PX, apply_layernorm=False, reshape_hidden_states=True)
     transformer: Any = Dinov2Backbone(form)
     transformer.set_attn_implementation("eager")  # on processors torch's fused attention takes twice as long
     for part in (transformer, transformer.encoder):
@@ -95,7 +96,7 @@ def load_dinov2_small(transformer: Any, folder: Path) -> None:
     """
     weights = read_dinov2(folder, encoder_configuration(_FORM)).state_dict()
     name = "embeddings.patch_embeddings.projection.weight"
-    weights[name] = resampled(weights[name], _PATCH_PX)
+    weights[name] = resampled(weights[name], PATCH_PX)
     transformer.load_state_dict(weights)
 
 

@@ -47,7 +47,9 @@ def new_network(student: StudentConfig) -> DenseNetwork:
         raise ValueError(f"student.encoder: {student.encoder} does not exist; leave it out to start at random")
     if student.network not in TINY_NETWORKS:
         return new_depth_anything(student.network, encoder=student.encoder)
-    facts = StudentFacts(encoder=student.network, width=student.width, resolution=student.resolution)
+    facts = StudentFacts(
+        encoder=student.network, width=student.width, resolution=student.resolution, patch_px=student.patch_px
+    )
     network = Student(facts)
     if isinstance(network.encoder, JoinedEncoder):
         if student.start is not None:
@@ -64,15 +66,18 @@ def new_network(student: StudentConfig) -> DenseNetwork:
 
 
 def begin_as(network: Student, folder: Path) -> None:
-    """Give ``network`` (lite2+vits) the weights of the lite2 student in ``folder``, and no weight to what it has more.
+    """Give ``network`` (lite2+vits) the weights of the student in ``folder``, and no weight to what lite2 lacks.
 
     Raises ValueError for a student of another encoder or width.
     """
     smaller = load_student(folder)
+    if smaller.facts.encoder == network.facts.encoder and smaller.facts.width == network.facts.width:
+        network.load_state_dict(smaller.state_dict())
+        return
     if (smaller.facts.encoder, smaller.facts.width) != ("lite2", network.facts.width):
         raise ValueError(
             f"student.start: {folder} is a student with {smaller.facts.encoder}, {smaller.facts.width} channels wide; "
-            f"wanted is lite2 with {network.facts.width}"
+            f"wanted is lite2 or lite2+vits with {network.facts.width}"
         )
     weights = network.state_dict()
     for name, tensor in smaller.state_dict().items():
