@@ -72,11 +72,12 @@ def builtin_models() -> list[Installed]:
 
 def cached_models() -> list[Installed]:
     """Depth-like models already in the hub's cache on this disk; looks at files only, never at the network."""
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir().repos
+        # where downloads go now; left out, it is where they went when that module was first imported
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     found = []
