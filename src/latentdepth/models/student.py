@@ -56,17 +56,14 @@ class StudentFacts:
             raise ValueError(f"width is {self.width}; allowed are even numbers of 8 or more")
         if self.resolution < 32:
             raise ValueError(f"resolution is {self.resolution}; allowed is 32 or more")
-        check_patch(self.encoder, self.patch_px)
+        if not 8 <= self.patch_px <= 16:
+            raise ValueError(f"patch_px is {self.patch_px}; allowed is 8 to 16")
+        if self.patch_px != 16 and self.encoder != "lite2+vits":
+            raise ValueError(
+                f"patch_px is {self.patch_px}, and the encoder is {self.encoder}; only that of lite2+vits has a choice"
+            )
         if self.max_depth_m is not None and not self.max_depth_m > 0:
             raise ValueError(f"max_depth_m is {self.max_depth_m}; allowed is a number of metres above 0")
-
-
-def check_patch(encoder: str, patch_px: int) -> None:
-    """ValueError for patches that the encoder doesn't have."""
-    if not 8 <= patch_px <= 16:
-        raise ValueError(f"patch_px is {patch_px}; allowed is 8 to 16")
-    if patch_px != 16 and encoder != "lite2+vits":
-        raise ValueError(f"patch_px is {patch_px}, and the encoder is {encoder}; only that of lite2+vits has a choice")
 
 
 def _conv3(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:

@@ -71,10 +71,11 @@ def begin_as(network: Student, folder: Path) -> None:
     Raises ValueError for a student of another encoder or width.
     """
     smaller = load_student(folder)
-    if smaller.facts.encoder == network.facts.encoder and smaller.facts.width == network.facts.width:
+    form = (smaller.facts.encoder, smaller.facts.width)
+    if form == (network.facts.encoder, network.facts.width):
         network.load_state_dict(smaller.state_dict())
         return
-    if (smaller.facts.encoder, smaller.facts.width) != ("lite2", network.facts.width):
+    if form != ("lite2", network.facts.width):
         raise ValueError(
             f"student.start: {folder} is a student with {smaller.facts.encoder}, {smaller.facts.width} channels wide; "
             f"wanted is lite2 or lite2+vits with {network.facts.width}"
