@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from latentdepth.config import from_dict
 from latentdepth.models.joined_encoder import JoinedEncoder
 from latentdepth.models.student import Student, StudentFacts, folded, load_student
+from latentdepth.train.config import TrainConfig
+from latentdepth.train.loop_config import OptimConfig
+from latentdepth.train.optim import make_optimiser, split_rates
 from latentdepth.train.student_config import StudentConfig
-from latentdepth.train.students import new_network
+from latentdepth.train.students import build_student, new_network
 
 FACTS = StudentFacts(encoder="lite2", width=16)
 
@@ -130,3 +134,33 @@ def test_what_does_not_fit_is_named(small: Path, vits: Path):
         StudentFacts(encoder="lite2", patch_px=12)
     with pytest.raises(ValueError, match="patch_px is 20; allowed is 8 to 16"):
         StudentFacts(encoder="lite2+vits", patch_px=20)
+
+
+def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay():
+    torch.manual_seed(6)
+    table = {"task": "distill", "base": {"kind": "nothing", "model": ""}, "data": [{"name": "a", "path": "a"}]}
+    table |= {"student": {"network": "lite2+vits", "width": 16}, "distill": {"transformer_rate": 0.1}}
+    task = build_student(from_dict(TrainConfig, table))
+    weights = dict(task.network.named_parameters())
+    before = {name: tensor.detach().clone() for name, tensor in weights.items()}
+    optimiser = make_optimiser(OptimConfig(), [one for one in weights.values() if one.requires_grad])
+    split_rates(optimiser, task.network, task.rates())
+    for group in optimiser.param_groups:
+        group["lr"] = 0.01 * group.get("share", 1.0)
+    task.network.train()(torch.rand(2, 3, 64, 64)).value.square().mean().backward()
+    optimiser.step()
+    moved = {name: float((tensor.detach() - before[name]).abs().max()) for name, tensor in weights.items()}
+    blocks, kept = "encoder.transformer.encoder.", ("encoder.transformer.embeddings.", "encoder.transformer.layernorm.")
+    assert {name for name in moved if name.startswith("encoder.transformer.") and moved[name] == 0} == {
+        name for name in moved if name.startswith(kept)
+    }
+    # Adam's first step is the rate itself, whatever the gradient
+    assert max(moved[name] for name in moved if name.startswith(blocks)) == pytest.approx(0.001, rel=0.01)
+    assert moved["encoder.mix.0.weight"] == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_rate_for_a_transformer_that_is_not_there_is_refused():
+    table = {"task": "distill", "base": {"kind": "nothing", "model": ""}, "data": [{"name": "a", "path": "a"}]}
+    table |= {"student": {"network": "vits", "width": 16}, "distill": {"transformer_rate": 0.1}}
+    with pytest.raises(ValueError, match=r"transformer_rate is 0\.1, which is for lite2\+vits students"):
+        build_student(from_dict(TrainConfig, table))

@@ -79,6 +79,15 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(photos: Batch):
     assert set(Distill(network).loss(photos, generator("a"))) == {"loss", "l1", "gradient"}
 
 
+def test_gradients_are_matched_at_the_distances_asked_for(photos: Batch):
+    task = Distill(student().eval())
+    farther = Distill(task._bare(), DistillOptions(gradient_scales=6))
+    assert value(farther, photos, "l1") == value(task, photos, "l1")
+    assert value(farther, photos, "gradient") > 1.2 * value(task, photos, "gradient")
+    with pytest.raises(ValueError, match=r"gradient_scales is 0; allowed is 1 to 10"):
+        DistillOptions(gradient_scales=0)
+
+
 def test_any_scale_and_shift_of_the_truth_is_one(photos: Batch):
     task = Distill(student().eval())
     other = dataclasses.replace(photos, target=7 * photos.target + 3)

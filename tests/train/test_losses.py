@@ -160,3 +160,18 @@ def test_gradient_matching_of_a_ramp():
     # every 1st, 2nd, 4th and 8th pixel: neighbours differ by 1, 2, 4 and 8 across, by nothing down
     assert float(gradient_matching(ramp, torch.zeros(1, 1, 16, 16), everywhere)) == 15.0
     assert float(gradient_matching(ramp, ramp + 3, everywhere)) == 0.0
+    # no two pixels are 16 or 32 apart here: scales beyond the picture add nothing
+    assert float(gradient_matching(ramp, torch.zeros(1, 1, 16, 16), everywhere, scales=6)) == 15.0
+
+
+def test_more_scales_see_what_lies_farther_apart():
+    step = (torch.arange(64) >= 32).float().view(1, 1, 1, 64).expand(1, 1, 64, 64)
+    ones, zero = torch.ones(1, 1, 64, 64, dtype=torch.bool), torch.zeros(1, 1, 64, 64)
+    # one of 63 neighbours across differs, by 1; of those 32 pixels apart the only pair of each row
+    wanted = [sum(1 / (64 // 2**k - 1) for k in range(scales)) for scales in (4, 6)]
+    found = [float(gradient_matching(step, zero, ones, scales=scales)) for scales in (4, 6)]
+    assert found == pytest.approx(wanted, rel=1e-6)
+    flat = scale_shift_invariant(step, step.flip(-1), ones, gradient_weight=1.0, gradient_scales=6)
+    assert float(flat["loss"]) == pytest.approx(float(flat["l1"] + flat["gradient"]), rel=1e-6)
+    near = scale_shift_invariant(step, step.flip(-1), ones, gradient_weight=1.0)
+    assert float(flat["gradient"]) > 4 * float(near["gradient"])

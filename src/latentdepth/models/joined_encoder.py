@@ -24,8 +24,9 @@ _SHARED = 192
 class JoinedEncoder(nn.Module):
     """``LiteEncoder``'s maps, those at strides 8, 16 and 32 with maps made of the transformer's taps behind them.
 
-    The transformer stays as it was: steps of a few pictures disturb it more than they teach it. With patches of less
-    than its own 16 pixels it is shown the photo enlarged, and its maps are brought to those strides.
+    The transformer stays as it was unless ``free_transformer`` is called: steps of a few pictures disturb it more than
+    they teach it. With patches of less than its own 16 pixels it is shown the photo enlarged, and its maps are brought
+    to those strides.
     """
 
     def __init__(self, size: LiteSize, patch_px: int = PATCH_PX) -> None:
@@ -69,6 +70,10 @@ class JoinedEncoder(nn.Module):
             torch.cat((sixteenth, mixed), dim=1),
             torch.cat((last, self.coarser(mixed)), dim=1),
         ]
+
+    def free_transformer(self) -> None:
+        """Let the transformer's blocks learn; its embeddings stay (see ``new_transformer``)."""
+        self.transformer.encoder.requires_grad_(True)
 
     def _enlarged(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 hp wp"]:
         """The photo at as many of the transformer's patches as it has of ``patch_px``, rounded."""

@@ -77,6 +77,11 @@ class Distill(DenseTask):
         if self.options.feature_weight > 0:
             self.teacher = (teacher or copy.deepcopy(network)).requires_grad_(False).eval()
 
+    def rates(self) -> Mapping[str, float]:
+        """The transformer's own share before its encoder's: a weight has the first that fits its name."""
+        rate = self.options.transformer_rate
+        return ({f"{self._prefix}transformer.": rate} if rate > 0 else {}) | dict(super().rates())
+
     def to(self, device: torch.device) -> None:
         """Move the frozen network."""
         if self.teacher is not None:
@@ -91,7 +96,12 @@ class Distill(DenseTask):
         options = self.options
         trim = 0.0 if batch.by_teacher is None else options.trim * batch.by_teacher.float()
         terms = scale_shift_invariant(
-            seen.value.float(), batch.target, batch.valid, trim=trim, gradient_weight=options.gradient_weight
+            seen.value.float(),
+            batch.target,
+            batch.valid,
+            trim=trim,
+            gradient_weight=options.gradient_weight,
+            gradient_scales=options.gradient_scales,
         )
         if self.teacher is not None:
             with torch.no_grad():

@@ -57,7 +57,10 @@ def gradient_matching(
     *,
     scales: int = 4,
 ) -> Tensor:
-    """Mean absolute difference of neighbouring pixels' differences, every 1st, 2nd, 4th and 8th pixel (MiDaS, 11)."""
+    """Mean absolute difference of neighbouring pixels' differences, every 1st, 2nd, 4th ... pixel (MiDaS, equation 11).
+
+    MiDaS' four scales reach to eight pixels; more of them compare what lies farther apart, up to ``2**(scales - 1)``.
+    """
     total = predicted.new_zeros(())
     for k in range(scales):
         step = 2**k
@@ -76,10 +79,11 @@ def scale_shift_invariant(
     *,
     trim: float | Float[Tensor, " n"] = 0.0,
     gradient_weight: float = 0.5,
+    gradient_scales: int = 4,
 ) -> dict[str, Tensor]:
     """Trimmed L1 and gradient matching of both maps after ``median_mad``; ``loss`` is their weighted sum."""
     a, b = median_mad(predicted, valid), median_mad(truth, valid)
-    l1, gradient = trimmed_l1(a, b, valid, trim), gradient_matching(a, b, valid)
+    l1, gradient = trimmed_l1(a, b, valid, trim), gradient_matching(a, b, valid, scales=gradient_scales)
     return {"loss": l1 + gradient_weight * gradient, "l1": l1, "gradient": gradient}
 
 

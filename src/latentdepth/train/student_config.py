@@ -53,6 +53,9 @@ class DistillOptions:
 
     gradient_weight: float = 2.0
     """Of gradient matching beside the scale-and-shift-invariant L1; 0 leaves it out."""
+    gradient_scales: int = 4
+    """Distances at which gradients are matched: 1, 2, 4 ... pixels. Four are MiDaS'; seven reach to 64 pixels, and tell
+    the network how far apart walls and furniture are, which the L1 says less well."""
     trim: float = 0.1
     """Share of largest errors that is left out in each picture that a teacher labelled (data sets with
     ``by_teacher``); 0 keeps all."""
@@ -64,9 +67,14 @@ class DistillOptions:
     """Folder of the frozen network, of the student's own form; by default the student as it was before training."""
     encoder_rate: float = 1.0
     """Learning rate of the encoder, as a share of optim.lr, which is the head's."""
+    transformer_rate: float = 0.0
+    """lite2+vits only: learning rate of the transformer's blocks, as a share of optim.lr; 0 keeps them as they are.
+    Absolute rates beyond 2e-5 make it forget what it had seen."""
 
     def __post_init__(self) -> None:
+        _within("distill", "transformer_rate", self.transformer_rate, 0, 1000)
         _within("distill", "gradient_weight", self.gradient_weight, 0, 1000)
+        _within("distill", "gradient_scales", self.gradient_scales, 1, 10)
         _within("distill", "trim", self.trim, 0, 0.9)
         _within("distill", "feature_weight", self.feature_weight, 0, 1000)
         _within("distill", "feature_margin", self.feature_margin, -1, 1)

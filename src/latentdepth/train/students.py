@@ -36,6 +36,13 @@ def build_student(config: TrainConfig) -> Distill | Metric:
     prepared(network, config)
     if config.task == "metric":
         return Metric(network, config.metric)
+    if config.distill.transformer_rate > 0:
+        if not isinstance(network, Student) or not isinstance(network.encoder, JoinedEncoder):
+            raise ValueError(
+                f"distill.transformer_rate is {config.distill.transformer_rate:g}, which is for lite2+vits students; "
+                "this is another network, of whose whole encoder encoder_rate speaks: leave it out"
+            )
+        network.encoder.free_transformer()
     folder = config.distill.feature_teacher
     teacher = None if folder is None else channels_last(load_network(folder))
     return Distill(network, config.distill, teacher=teacher)
