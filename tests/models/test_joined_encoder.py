@@ -25,6 +25,13 @@ def seen(network: Student, image: torch.Tensor) -> torch.Tensor:
         return network.eval()(image).value
 
 
+def freed(network: str) -> TrainConfig:
+    """A recipe in which the transformer learns at a tenth of the rate."""
+    table = {"task": "distill", "base": {"kind": "nothing", "model": ""}, "data": [{"name": "a", "path": "a"}]}
+    table |= {"student": {"network": network, "width": 16}, "distill": {"transformer_rate": 0.1}}
+    return from_dict(TrainConfig, table)
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lite2 student whose norms have seen something."""
@@ -138,9 +145,7 @@ def test_what_does_not_fit_is_named(small: Path, vits: Path):
 
 def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay():
     torch.manual_seed(6)
-    table = {"task": "distill", "base": {"kind": "nothing", "model": ""}, "data": [{"name": "a", "path": "a"}]}
-    table |= {"student": {"network": "lite2+vits", "width": 16}, "distill": {"transformer_rate": 0.1}}
-    task = build_student(from_dict(TrainConfig, table))
+    task = build_student(freed("lite2+vits"))
     weights = dict(task.network.named_parameters())
     before = {name: tensor.detach().clone() for name, tensor in weights.items()}
     optimiser = make_optimiser(OptimConfig(), [one for one in weights.values() if one.requires_grad])
@@ -160,7 +165,5 @@ def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay():
 
 
 def test_a_rate_for_a_transformer_that_is_not_there_is_refused():
-    table = {"task": "distill", "base": {"kind": "nothing", "model": ""}, "data": [{"name": "a", "path": "a"}]}
-    table |= {"student": {"network": "vits", "width": 16}, "distill": {"transformer_rate": 0.1}}
     with pytest.raises(ValueError, match=r"transformer_rate is 0\.1, which is for lite2\+vits students"):
-        build_student(from_dict(TrainConfig, table))
+        build_student(freed("vits"))
