@@ -14,7 +14,7 @@ from latentdepth.models.student import Student, StudentFacts, folded, load_stude
 from latentdepth.train.config import TrainConfig
 from latentdepth.train.loop_config import OptimConfig
 from latentdepth.train.optim import make_optimiser, split_rates
-from latentdepth.train.student_config import StudentConfig
+from latentdepth.train.student_config import DistillOptions, StudentConfig, TransformerPart
 from latentdepth.train.students import build_student, new_network
 
 FACTS = StudentFacts(encoder="lite2", width=16)
@@ -25,10 +25,13 @@ def seen(network: Student, image: torch.Tensor) -> torch.Tensor:
         return network.eval()(image).value
 
 
-def freed(network: str) -> TrainConfig:
-    """A recipe in which the transformer learns at a tenth of the rate."""
+def freed(network: str, part: TransformerPart = "vectors") -> TrainConfig:
+    """A recipe in which (that part of) the transformer learns at a tenth of the rate."""
     table = {"task": "distill", "base": {"kind": "nothing", "model": ""}, "data": [{"name": "a", "path": "a"}]}
-    table |= {"student": {"network": network, "width": 16}, "distill": {"transformer_rate": 0.1}}
+    table |= {
+        "student": {"network": network, "width": 16},
+        "distill": {"transformer_rate": 0.1, "transformer_part": part},
+    }
     return from_dict(TrainConfig, table)
 
 
@@ -143,9 +146,10 @@ def test_what_does_not_fit_is_named(small: Path, vits: Path):
         StudentFacts(encoder="lite2+vits", patch_px=20)
 
 
-def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay():
+@pytest.mark.parametrize("part", ["all", "vectors"])
+def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay(part: TransformerPart):
     torch.manual_seed(6)
-    task = build_student(freed("lite2+vits"))
+    task = build_student(freed("lite2+vits", part))
     weights = dict(task.network.named_parameters())
     before = {name: tensor.detach().clone() for name, tensor in weights.items()}
     optimiser = make_optimiser(OptimConfig(), [one for one in weights.values() if one.requires_grad])
@@ -157,7 +161,9 @@ def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay():
     moved = {name: float((tensor.detach() - before[name]).abs().max()) for name, tensor in weights.items()}
     blocks, kept = "encoder.transformer.encoder.", ("encoder.transformer.embeddings.", "encoder.transformer.layernorm.")
     assert {name for name in moved if name.startswith("encoder.transformer.") and moved[name] == 0} == {
-        name for name in moved if name.startswith(kept)
+        name
+        for name in moved
+        if name.startswith(kept) or (name.startswith(blocks) and part == "vectors" and weights[name].ndim > 1)
     }
     # Adam's first step is the rate itself, whatever the gradient
     assert max(moved[name] for name in moved if name.startswith(blocks)) == pytest.approx(0.001, rel=0.01)
@@ -167,3 +173,8 @@ def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay():
 def test_a_rate_for_a_transformer_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"transformer_rate is 0\.1, which is for lite2\+vits students"):
         build_student(freed("vits"))
+
+
+def test_a_part_of_a_transformer_that_stays_is_refused():
+    with pytest.raises(ValueError, match="transformer_part is given, but transformer_rate is 0"):
+        DistillOptions(transformer_part="all")

@@ -24,9 +24,9 @@ _SHARED = 192
 class JoinedEncoder(nn.Module):
     """``LiteEncoder``'s maps, those at strides 8, 16 and 32 with maps made of the transformer's taps behind them.
 
-    The transformer stays as it was unless ``free_transformer`` is called: steps of a few pictures disturb it more than
-    they teach it. With patches of less than its own 16 pixels it is shown the photo enlarged, and its maps are brought
-    to those strides.
+    The transformer stays as it was unless ``free_transformer`` is called: steps of a few pictures disturb its matrices
+    more than they teach them. With patches of less than its own 16 pixels it is shown the photo enlarged, and its maps
+    are brought to those strides.
     """
 
     def __init__(self, size: LiteSize, patch_px: int = PATCH_PX) -> None:
@@ -71,9 +71,14 @@ class JoinedEncoder(nn.Module):
             torch.cat((last, self.coarser(mixed)), dim=1),
         ]
 
-    def free_transformer(self) -> None:
-        """Let the transformer's blocks learn; its embeddings stay (see ``new_transformer``)."""
-        self.transformer.encoder.requires_grad_(True)
+    def free_transformer(self, *, matrices: bool) -> None:
+        """Let the transformer's blocks learn; its embeddings stay (see ``new_transformer``).
+
+        Without their ``matrices`` what learns is norms, biases and layer scales, one weight in 300: they bend what the
+        features weigh and not what they are (of biases: BitFit, arXiv 2106.10199).
+        """
+        for weight in self.transformer.encoder.parameters():
+            weight.requires_grad_(matrices or weight.ndim == 1)
 
     def _enlarged(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 hp wp"]:
         """The photo at as many of the transformer's patches as it has of ``patch_px``, rounded."""

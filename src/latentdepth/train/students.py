@@ -42,7 +42,7 @@ def build_student(config: TrainConfig) -> Distill | Metric:
                 f"distill.transformer_rate is {config.distill.transformer_rate:g}, which is for lite2+vits students; "
                 "this is another network, of whose whole encoder encoder_rate speaks: leave it out"
             )
-        network.encoder.free_transformer()
+        network.encoder.free_transformer(matrices=config.distill.transformer_part == "all")
     folder = config.distill.feature_teacher
     teacher = None if folder is None else channels_last(load_network(folder))
     return Distill(network, config.distill, teacher=teacher)
