@@ -30,15 +30,17 @@ latentdepth train tiny-prior
 latentdepth train tiny-diffusion
 
 # 5. The student: a convolutional one on the same scenes and labels, whose encoder starts as the small teacher's; then the
-#    same with the first teacher's transformer beside that encoder, on scenes alone; then on photos it has labelled itself.
+#    same with the first teacher's transformer beside that encoder, on scenes alone; then on photos it has labelled itself;
+#    then with gradients matched far apart and the transformer's norms learning too.
 latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
 latentdepth train joined-student
-latentdepth export-checkpoint runs/joined-student models/tiny-student --dtype int8 --overwrite
+latentdepth predict data/photos --recursive --model dir:runs/joined-student/model --to shards --members 2 --out data/labels-student
+latentdepth train layout-student
+latentdepth export-checkpoint runs/layout-student models/tiny-student --dtype int8 --overwrite
 
 # 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
-latentdepth predict data/photos --recursive --model dir:models/tiny-student --to shards --members 2 --out data/labels-student
 latentdepth train guided-diffusion
 latentdepth export-checkpoint runs/guided-diffusion models/tiny-diffusion --overwrite
 

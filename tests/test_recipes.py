@@ -18,6 +18,7 @@ def test_the_recipes_of_the_papers_and_of_this_package_are_there():
         "guided-diffusion",
         "joined-student",
         "joined-teacher",
+        "layout-student",
         "lcm-depth",
         "lora-depth",
         "lotus-d",

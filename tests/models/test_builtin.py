@@ -72,9 +72,9 @@ def summary(values: torch.Tensor) -> list[float]:
 
 GOLDEN: dict[str, list[float]] = {
     "image latent": [-0.34125, 0.97804, -1.96484, -0.54357, 0.98255, -0.75947],
-    "guide's map": [-0.19458, 1.59774, 0.15544, 1.5371, -0.74136, -0.27793],
-    "sampled latent": [0.13841, 0.71799, -1.26169, 0.66607, -0.3529, -0.60617],
-    "value": [0.64254, 0.23385, 0.26801, 0.86381, 0.79023, 0.57293],
+    "guide's map": [-0.2366, 1.51528, -0.11033, 1.71642, -0.16054, -0.12639],
+    "sampled latent": [0.13675, 0.72475, -1.71626, 0.70544, -0.36568, -0.55402],
+    "value": [0.64049, 0.22958, 0.22487, 0.86497, 0.77873, 0.51977],
 }
 
 
@@ -100,7 +100,7 @@ def test_goldens(predictor: DiffusionPredictor):
     assert set(found) == set(GOLDEN)
 
 
-STUDENT_GOLDEN = [0.63988, 0.26312, 0.0149, 0.91119, 0.8444, 0.23286]
+STUDENT_GOLDEN = [0.69392, 0.22963, 0.07588, 0.94945, 0.86713, 0.43481]
 
 
 def test_goldens_of_the_student(student: StudentPredictor):
@@ -150,4 +150,4 @@ def test_the_student_beats_a_ramp_on_a_real_scene(student: StudentPredictor):
     value = student(image).value
     ramp = torch.linspace(0, 1, image.shape[-2]).view(1, 1, -1, 1).expand_as(value)
     found, tilted = (float(abs_rel(fit_disparity(way, depth, valid)[0], depth, valid)) for way in (value, ramp))
-    assert found < 0.85 * tilted  # 0.228 against 0.292 when it was made
+    assert found < 0.75 * tilted  # 0.188 against 0.292 when it was made
