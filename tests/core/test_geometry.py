@@ -116,3 +116,11 @@ def test_an_unturned_view_is_the_photo():
     assert float((same - image).abs().mean()) < 0.02
     turned = render_view(image, torch.full((1, 30, 40), 2.0), CAMERA, yaw_deg=25, pitch_deg=0)
     assert float((turned - image).abs().mean()) > 0.05
+
+
+def test_what_is_near_stays_in_a_turned_view_before_a_far_background():
+    image, depth = torch.zeros(3, 30, 40), torch.full((1, 30, 40), 20.0)
+    image[0, 8:22, 14:28], depth[:, 8:22, 14:28] = 1.0, 1.0  # a red square of a sixth of the picture
+    columns = torch.nonzero(render_view(image, depth, CAMERA, background=0.0)[0] > 0.5)[:, 1]
+    assert len(columns) > 100  # of 196
+    assert 10 < float(columns.float().mean()) < 30

@@ -123,7 +123,7 @@ def render_view(
     pitch_deg: float = 8.0,
     background: float = 0.94,
 ) -> Float[Tensor, "3 h w"]:
-    """The depth map as a coloured surface, seen by a camera that turned about the scene's middle.
+    """The depth map as a coloured surface, seen by a camera that turned about a depth whose choice moves it least.
 
     Points are splatted through a depth buffer at three times the density of the picture; gaps of a pixel or two are
     closed from their neighbours, what was hidden in the photo stays ``background``.
@@ -138,7 +138,9 @@ def render_view(
     colours = F.interpolate(image[None], scale_factor=dense, mode="bilinear")[0].flatten(1).T
     usable = points.isfinite().all(1) & (points[:, 2] > 0)
     points, colours = points[usable], colours[usable]
-    turned = _turn(points, float(points[:, 2].median()), yaw_deg, pitch_deg)
+    # A turn about depth p shifts a point of depth z by (p / z - 1) in the picture: p of the least squares.
+    disparity = points[:, 2].reciprocal()
+    turned = _turn(points, float(disparity.sum() / disparity.square().sum()), yaw_deg, pitch_deg)
     ahead = turned[:, 2] > 1e-6
     turned, colours = turned[ahead], colours[ahead]
     x = (turned[:, 0] / turned[:, 2] * camera.fx_px + camera.cx_px).floor().long()
