@@ -77,6 +77,26 @@ def test_padding_is_that_of_tensorflow():
         )
 
 
+def test_filters_of_one_channel_learn_in_float32_and_answer_in_what_autocast_asks_for():
+    torch.manual_seed(1)
+    filters = (one for one in LiteEncoder().modules() if isinstance(one, torch.nn.Conv2d) and one.groups > 1)
+    convolution = next(one for one in filters if one.stride == (2, 2))  # 3 x 3
+    image = torch.randn(2, convolution.in_channels, 15, 18).bfloat16()
+    exact, weight = image.double().requires_grad_(), convolution.weight.detach().double().requires_grad_()
+    wanted = F.conv2d(F.pad(exact, (0, 1, 1, 1)), weight, stride=2, groups=convolution.in_channels)
+    push = torch.randn(wanted.shape).bfloat16()
+    image_grad, weight_grad = torch.autograd.grad(wanted, (exact, weight), push.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = convolution(image.requires_grad_())
+    answer.backward(push)
+    assert answer.dtype == torch.bfloat16
+    assert image.grad is not None
+    assert convolution.weight.grad is not None
+    torch.testing.assert_close(image.grad.double(), image_grad, atol=1e-3, rtol=2**-7)
+    # a weight rounded to bfloat16's eight bits, or a sum in it, would be off by some of 2**-8
+    torch.testing.assert_close(convolution.weight.grad.double(), weight_grad, atol=1e-5, rtol=1e-5)
+
+
 def test_saved_and_loaded_says_the_same(network: DepthPyramid, tmp_path: Path):
     image = torch.rand(1, 3, 64, 64)
     network.save(tmp_path)
