@@ -170,11 +170,55 @@ def test_a_freed_transformer_learns_at_its_own_rate_and_its_embeddings_stay(part
     assert moved["encoder.mix.0.weight"] == pytest.approx(0.01, rel=0.01)
 
 
+def test_a_transformer_of_low_ranks_is_saved_as_a_plain_one_of_the_same_answers(tmp_path: Path):
+    torch.manual_seed(7)
+    task = build_student(freed("lite2+vits", "low_rank"))
+    weights = dict(task.network.named_parameters())
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            if "lora_B" in name:
+                tensor.normal_(std=0.02)
+    learns = {name for name, tensor in weights.items() if tensor.requires_grad and ".transformer." in name}
+    blocks = [name for name in weights if name.startswith("encoder.transformer.encoder.")]
+    assert learns == {name for name in blocks if weights[name].ndim == 1 or "lora" in name}
+    # six matrices in each of twelve blocks, a difference of two factors to each
+    assert sum("lora" in name for name in learns) == 2 * 6 * 12
+    task.save(tmp_path)
+    assert isinstance(task.network, Student)
+    image = torch.rand(1, 3, 64, 96)
+    plain = load_student(tmp_path)
+    assert plain.state_dict().keys() == Student(replace(FACTS, encoder="lite2+vits")).state_dict().keys()
+    torch.testing.assert_close(seen(plain, image), seen(task.network, image), atol=1e-5, rtol=1e-4)
+
+
 def test_a_rate_for_a_transformer_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match=r"transformer_rate is 0\.1, which is for lite2\+vits students"):
+    with pytest.raises(ValueError, match=r"transformer_rate is 0\.1, for lite2\+vits students"):
         build_student(freed("vits"))
+    table = replace(freed("lite2"), distill=DistillOptions(convolution_rate=0.0))
+    with pytest.raises(ValueError, match=r"convolution_rate is 0, for lite2\+vits students"):
+        build_student(table)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_the_convolutional_encoder_has_a_rate_of_its_own(rate: float):
+    torch.manual_seed(8)
+    task = build_student(replace(freed("lite2+vits"), distill=DistillOptions(convolution_rate=rate, encoder_rate=0.5)))
+    weights = dict(task.network.named_parameters())
+    optimiser = make_optimiser(OptimConfig(), [one for one in weights.values() if one.requires_grad])
+    split_rates(optimiser, task.network, task.rates())
+    share = {id(p): group.get("share", 1.0) for group in optimiser.param_groups for p in group["params"]}
+    lite = [share.get(id(p), 0.0) for name, p in weights.items() if name.startswith("encoder.lite.")]
+    assert set(lite) == {rate}
+    assert share[id(weights["encoder.mix.0.weight"])] == 0.5
+    assert share[id(weights["value.weight"])] == 1.0
 
 
 def test_a_part_of_a_transformer_that_stays_is_refused():
     with pytest.raises(ValueError, match="transformer_part is given, but transformer_rate is 0"):
         DistillOptions(transformer_part="all")
+    with pytest.raises(
+        ValueError, match="transformer_rank is 8, which is for transformer_part low_rank, and this is all"
+    ):
+        DistillOptions(transformer_rate=0.1, transformer_part="all", transformer_rank=8)
+    with pytest.raises(ValueError, match="transformer_rank is 0; allowed is 1 to 383"):
+        DistillOptions(transformer_rate=0.1, transformer_part="low_rank", transformer_rank=0)

@@ -16,7 +16,7 @@ from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.train.consistency import Consistency
 from latentdepth.train.denoise import Marigold
 from latentdepth.train.latents import LatentBatch
-from latentdepth.train.lora import has_adapters, merged, with_lora
+from latentdepth.train.lora import add_adapters, has_adapters, merged, with_lora, without_adapters
 from latentdepth.train.model_task import ModelTask
 from latentdepth.train.options import ConsistencyOptions, DenoiseOptions, LoraOptions
 
@@ -102,3 +102,30 @@ def test_wrong_targets_and_second_helpings_are_named(model: DiffusionModel):
         LoraOptions(rank=0)
     with pytest.raises(ValueError, match="targets is empty"):
         LoraOptions(targets=())
+
+
+def test_adapters_beside_linear_layers_are_merged_into_a_copy_and_leave_what_learnt_learning():
+    torch.manual_seed(0)
+    blocks = torch.nn.Sequential(torch.nn.Linear(12, 24), torch.nn.LayerNorm(24), torch.nn.Linear(24, 8, bias=False))
+    for weight in blocks.parameters():
+        weight.requires_grad_(weight.ndim == 1)
+    given, x = {name: one.clone() for name, one in blocks.state_dict().items()}, torch.randn(64, 12)
+    before = blocks(x)
+    assert without_adapters(blocks) is blocks
+    add_adapters(blocks, 3)
+    torch.testing.assert_close(blocks(x), before, atol=0, rtol=0)
+    trained = {name: one for name, one in blocks.named_parameters() if one.requires_grad}
+    vectors = {"0.base_layer.bias", "1.weight", "1.bias"}
+    assert {name for name in trained if "lora" not in name} == vectors
+    optimiser = torch.optim.Adam(trained.values(), lr=0.01)
+    for _ in range(20):
+        optimiser.zero_grad()
+        (blocks(x) - 1).square().mean().backward()
+        optimiser.step()
+    learnt = blocks(x)
+    plain = without_adapters(blocks)
+    assert plain.state_dict().keys() == given.keys()
+    for name in ("0.weight", "2.weight"):
+        assert torch.linalg.matrix_rank(plain.state_dict()[name] - given[name], rtol=1e-4) == 3
+    torch.testing.assert_close(plain(x), learnt, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(blocks(x), learnt, atol=0, rtol=0)  # the one in training is as it was

@@ -19,6 +19,7 @@ from latentdepth.data.batch import Batch
 from latentdepth.data.options import TargetKind
 from latentdepth.models.dense import DenseNetwork, Seen
 from latentdepth.models.student_predictor import StudentPredictor
+from latentdepth.train.lora import without_adapters
 from latentdepth.train.losses import feature_alignment, scale_shift_invariant, silog
 from latentdepth.train.student_config import DistillOptions, MetricOptions
 from latentdepth.train.task import Task
@@ -49,8 +50,8 @@ class DenseTask(Task[Batch]):
         return StudentPredictor(self._bare(), "in training")(image)
 
     def save(self, folder: Path) -> None:
-        """The folder of the network's own kind."""
-        self._bare().save(folder)
+        """The folder of the network's own kind, adapters merged into its weights."""
+        without_adapters(self._bare()).save(folder)
 
     def _bare(self) -> DenseNetwork:
         if not isinstance(self.network, DenseNetwork):
@@ -78,9 +79,10 @@ class Distill(DenseTask):
             self.teacher = (teacher or copy.deepcopy(network)).requires_grad_(False).eval()
 
     def rates(self) -> Mapping[str, float]:
-        """The transformer's own share before its encoder's: a weight has the first that fits its name."""
-        rate = self.options.transformer_rate
-        return ({f"{self._prefix}transformer.": rate} if rate > 0 else {}) | dict(super().rates())
+        """Shares of the encoder's parts before its own: a weight has the first that fits its name."""
+        parts = {"transformer": self.options.transformer_rate, "lite": self.options.convolution_rate}
+        # nothing of a part with a rate of 0 is trained
+        return {f"{self._prefix}{part}.": rate for part, rate in parts.items() if rate} | dict(super().rates())
 
     def to(self, device: torch.device) -> None:
         """Move the frozen network."""

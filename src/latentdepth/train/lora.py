@@ -1,14 +1,17 @@
-"""Low-rank adapters on a U-Net: put in, saved, and merged into plain weights (LoRA, arXiv 2106.09685).
+"""Low-rank adapters on a U-Net or a transformer: put in, saved, and merged into plain weights (LoRA, arXiv 2106.09685).
 
-The only file that knows peft. A network with adapters trains those alone; its saved folder is like any other.
+The only file that knows peft. A U-Net with adapters trains those alone; a saved folder is like any other.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib.util
 from pathlib import Path
+from typing import TypeVar
 
 from diffusers import UNet2DConditionModel
+from torch import nn
 
 from latentdepth.train.options import LoraOptions
 
@@ -20,10 +23,9 @@ def with_lora(unet: UNet2DConditionModel, options: LoraOptions) -> UNet2DConditi
     generator: modules take no other. Raises ValueError when a target names no layer, when the network has adapters
     already, or when peft is not installed.
     """
-    try:
-        from peft import LoraConfig
-    except ImportError:
-        raise ValueError("LoRA needs peft; type: pip install 'latentdepth[train]'") from None
+    _require_peft()
+    from peft import LoraConfig
+
     if has_adapters(unet):
         raise ValueError("the network has adapters already; merge them first, or start from the base model")
     names = [name for name, _ in unet.named_modules()]
@@ -60,3 +62,42 @@ def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
 def save_adapters(unet: UNet2DConditionModel, folder: Path) -> None:
     """The adapters alone, as safetensors that diffusers' ``load_lora_adapter`` reads onto the base model."""
     unet.save_lora_adapter(folder, safe_serialization=True)
+
+
+def add_adapters(blocks: nn.Module, rank: int) -> None:
+    """Put an adapter beside every linear layer of ``blocks``; in place. What learnt before goes on learning.
+
+    Adapters start at zero, their first weights come from torch's global generator. Raises ValueError when peft is not
+    installed.
+    """
+    _require_peft()
+    from peft import LoraConfig, inject_adapter_in_model
+
+    learning = [weight for weight in blocks.parameters() if weight.requires_grad]
+    names = [name for name, layer in blocks.named_modules() if isinstance(layer, nn.Linear)]
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), blocks)
+    for weight in learning:  # peft freezes all but its own
+        weight.requires_grad_(True)
+
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+def without_adapters(network: NetworkT) -> NetworkT:
+    """The network with what ``add_adapters`` put in added to its weights: a copy, or itself where there is nothing."""
+    if not any(name.endswith("lora_A") for name, _ in network.named_modules()):
+        return network
+    from peft.tuners.lora import LoraLayer
+
+    plain = copy.deepcopy(network)
+    for name, layer in list(plain.named_modules()):
+        if isinstance(layer, LoraLayer):
+            layer.merge()
+            parent, _, child = name.rpartition(".")
+            setattr(plain.get_submodule(parent), child, layer.get_base_layer())
+    return plain
+
+
+def _require_peft() -> None:
+    if importlib.util.find_spec("peft") is None:
+        raise ValueError("LoRA needs peft; type: pip install 'latentdepth[train]'")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 NetworkName: TypeAlias = Literal["lite0", "lite1", "lite2", "vits", "lite2+vits", "small", "base", "large", "giant"]
-TransformerPart: TypeAlias = Literal["all", "vectors"]
+TransformerPart: TypeAlias = Literal["all", "low_rank", "vectors"]
 FEED_FORWARD = ("distill", "metric")
 """The tasks on feed-forward students."""
 TINY_NETWORKS = ("lite0", "lite1", "lite2", "vits", "lite2+vits")
@@ -68,17 +68,30 @@ class DistillOptions:
     """Folder of the frozen network, of the student's own form; by default the student as it was before training."""
     encoder_rate: float = 1.0
     """Learning rate of the encoder, as a share of optim.lr, which is the head's."""
+    convolution_rate: float | None = None
+    """lite2+vits only: learning rate of the convolutional encoder beside the transformer, as a share of optim.lr; by
+    default encoder_rate. 0 keeps it as it is: steps of two thirds of the time."""
     transformer_rate: float = 0.0
     """lite2+vits only: learning rate of the transformer's blocks, as a share of optim.lr; 0 keeps them as they are."""
     transformer_part: TransformerPart = "vectors"
     """What of those blocks learns where transformer_rate is not 0. vectors: norms, biases and layer scales, 69,000
-    weights, which with batches of 16 took a rate of 1.6e-4 and lost nothing on real photos. all: matrices too, 21 M
-    weights, which with batches of 8 forgot at a rate of 1.5e-5 before they learnt."""
+    weights, which with batches of 16 took a rate of 1.6e-4 and lost nothing on real photos. low_rank: these, and of
+    each matrix a difference of rank transformer_rank (LoRA, arXiv 2106.09685). all: matrices too, 21 M weights, which
+    with batches of 8 forgot at a rate of 1.5e-5 before they learnt."""
+    transformer_rank: int = 16
+    """Of the differences that matrices learn with transformer_part = "low_rank"; 16 are 1.3 M weights."""
 
     def __post_init__(self) -> None:
+        _within("distill", "convolution_rate", self.convolution_rate or 0, 0, 1000)
         _within("distill", "transformer_rate", self.transformer_rate, 0, 1000)
         if self.transformer_part != "vectors" and self.transformer_rate == 0:
             raise ValueError("distill.transformer_part is given, but transformer_rate is 0: nothing of it would learn")
+        _within("distill", "transformer_rank", self.transformer_rank, 1, 383)
+        if self.transformer_rank != 16 and self.transformer_part != "low_rank":
+            raise ValueError(
+                f"distill.transformer_rank is {self.transformer_rank}, which is for transformer_part low_rank, and "
+                f"this is {self.transformer_part}; leave it out"
+            )
         _within("distill", "gradient_weight", self.gradient_weight, 0, 1000)
         _within("distill", "gradient_scales", self.gradient_scales, 1, 10)
         _within("distill", "trim", self.trim, 0, 0.9)

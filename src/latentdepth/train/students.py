@@ -20,7 +20,8 @@ from latentdepth.models.teacher import is_teacher
 from latentdepth.models.vit_encoder import VitEncoder, load_dinov2_small
 from latentdepth.train.config import TrainConfig
 from latentdepth.train.distill import Distill, Metric
-from latentdepth.train.student_config import TINY_NETWORKS, MetricOptions, StudentConfig
+from latentdepth.train.lora import add_adapters
+from latentdepth.train.student_config import TINY_NETWORKS, DistillOptions, MetricOptions, StudentConfig
 from latentdepth.train.tiny_networks import channels_last
 
 
@@ -36,16 +37,32 @@ def build_student(config: TrainConfig) -> Distill | Metric:
     prepared(network, config)
     if config.task == "metric":
         return Metric(network, config.metric)
-    if config.distill.transformer_rate > 0:
-        if not isinstance(network, Student) or not isinstance(network.encoder, JoinedEncoder):
-            raise ValueError(
-                f"distill.transformer_rate is {config.distill.transformer_rate:g}, which is for lite2+vits students; "
-                "this is another network, of whose whole encoder encoder_rate speaks: leave it out"
-            )
-        network.encoder.free_transformer(matrices=config.distill.transformer_part == "all")
+    free_parts(network, config.distill)
     folder = config.distill.feature_teacher
     teacher = None if folder is None else channels_last(load_network(folder))
     return Distill(network, config.distill, teacher=teacher)
+
+
+def free_parts(network: DenseNetwork, options: DistillOptions) -> None:
+    """Say which parts of an encoder of two learn, where ``options`` has a rate for them; in place.
+
+    Raises ValueError for rates of parts that ``network`` does not have.
+    """
+    rates = {"transformer_rate": options.transformer_rate or None, "convolution_rate": options.convolution_rate}
+    given = [f"distill.{name} is {rate:g}" for name, rate in rates.items() if rate is not None]
+    if not given:
+        return
+    if not isinstance(network, Student) or not isinstance(network.encoder, JoinedEncoder):
+        raise ValueError(
+            f"{' and '.join(given)}, for lite2+vits students; this is another network, of whose whole encoder "
+            "encoder_rate speaks: leave it out"
+        )
+    if options.transformer_rate > 0:
+        network.encoder.free_transformer(matrices=options.transformer_part == "all")
+        if options.transformer_part == "low_rank":
+            add_adapters(network.encoder.transformer.encoder, options.transformer_rank)
+    if options.convolution_rate == 0:
+        network.encoder.lite.requires_grad_(False)
 
 
 def new_network(student: StudentConfig) -> DenseNetwork:
