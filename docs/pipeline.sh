@@ -31,14 +31,17 @@ latentdepth train tiny-diffusion
 
 # 5. The student: a convolutional one on the same scenes and labels, whose encoder starts as the small teacher's; then the
 #    same with the first teacher's transformer beside that encoder, on scenes alone; then on photos it has labelled itself;
-#    then with gradients matched far apart and the transformer's norms learning too.
+#    then with gradients matched far apart and the transformer's norms learning too; then, on photos labelled anew, with
+#    differences of low rank for its matrices.
 latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
 latentdepth train joined-student
 latentdepth predict data/photos --recursive --model dir:runs/joined-student/model --to shards --members 2 --out data/labels-student
 latentdepth train layout-student
-latentdepth export-checkpoint runs/layout-student models/tiny-student --dtype int8 --overwrite
+latentdepth predict data/photos --recursive --model dir:runs/layout-student/model --to shards --members 2 --out data/labels-layout
+latentdepth train adapted-student
+latentdepth export-checkpoint runs/adapted-student models/tiny-student --dtype int8 --overwrite
 
 # 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
 latentdepth train guided-diffusion

@@ -13,6 +13,7 @@ from latentdepth.train.recipes import SHIPPED, read_recipe, recipe_names, recipe
 def test_the_recipes_of_the_papers_and_of_this_package_are_there():
     assert recipe_names() == sorted(recipe_names())
     assert {
+        "adapted-student",
         "dinov2-teacher",
         "e2e-depth",
         "guided-diffusion",
