@@ -55,7 +55,7 @@ class _Same(nn.Conv2d):
         """The same in float32, rounded to what autocast asks for.
 
         Through filters of one channel each, oneDNN's way back takes 2 to 13 times as long in bfloat16 as in float32: a
-        third of a student's step.
+        quarter of a student's step (benchmarks/student_step.py).
         """
         wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         with torch.autocast("cpu", enabled=False):

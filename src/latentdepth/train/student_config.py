@@ -70,7 +70,7 @@ class DistillOptions:
     """Learning rate of the encoder, as a share of optim.lr, which is the head's."""
     convolution_rate: float | None = None
     """lite2+vits only: learning rate of the convolutional encoder beside the transformer, as a share of optim.lr; by
-    default encoder_rate. 0 keeps it as it is: steps of two thirds of the time."""
+    default encoder_rate. 0 keeps it as it is: steps of three quarters of the time."""
     transformer_rate: float = 0.0
     """lite2+vits only: learning rate of the transformer's blocks, as a share of optim.lr; 0 keeps them as they are."""
     transformer_part: TransformerPart = "vectors"
