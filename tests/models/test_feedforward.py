@@ -97,6 +97,16 @@ def test_filters_of_one_channel_learn_in_float32_and_answer_in_what_autocast_ask
     torch.testing.assert_close(convolution.weight.grad.double(), weight_grad, atol=1e-5, rtol=1e-5)
 
 
+def test_filters_of_one_channel_keep_float64():
+    torch.manual_seed(1)
+    filters = (one for one in LiteEncoder().double().modules() if isinstance(one, torch.nn.Conv2d) and one.groups > 1)
+    convolution = next(one for one in filters if one.stride == (2, 2))
+    image = torch.randn(2, convolution.in_channels, 15, 18).double()
+    with torch.no_grad():
+        wanted = convolution(image)
+    torch.testing.assert_close(convolution(image), wanted, atol=1e-14, rtol=0)
+
+
 def test_saved_and_loaded_says_the_same(network: DepthPyramid, tmp_path: Path):
     image = torch.rand(1, 3, 64, 64)
     network.save(tmp_path)

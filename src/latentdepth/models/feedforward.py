@@ -48,19 +48,20 @@ class _Same(nn.Conv2d):
             pads += [total // 2, total - total // 2]
         x = F.pad(x, pads) if any(pads) else x
         if self.groups > 1 and x.device.type == "cpu" and torch.is_grad_enabled():
-            return self._wider(x)
+            wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+            if wanted.itemsize == 2:
+                return self._in_float32(x).to(wanted)
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
-    def _wider(self, x: Tensor) -> Tensor:
-        """The same in float32, rounded to what autocast asks for.
+    def _in_float32(self, x: Tensor) -> Tensor:
+        """The same of a padded ``x``, whatever autocast asks for.
 
         Through filters of one channel each, oneDNN's way back takes 2 to 13 times as long in bfloat16 as in float32: a
         quarter of a student's step (benchmarks/student_step.py).
         """
-        wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         with torch.autocast("cpu", enabled=False):
             bias = None if self.bias is None else self.bias.float()
-            return F.conv2d(x.float(), self.weight.float(), bias, self.stride, 0, 1, self.groups).to(wanted)
+            return F.conv2d(x.float(), self.weight.float(), bias, self.stride, 0, 1, self.groups)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
