@@ -18,21 +18,22 @@ from typing import Any
 import torch
 import tyro
 
+from latentdepth.data.batch import Batch
 from latentdepth.models import feedforward
 from latentdepth.models.student import Student, StudentFacts
-from latentdepth.train.losses import scale_shift_invariant
+from latentdepth.train.distill import Distill
 from latentdepth.train.student_config import DistillOptions
 from latentdepth.train.students import free_parts
 from latentdepth.train.tiny_networks import channels_last
 
-VECTORS = {"transformer_rate": 0.5}
-LOW_RANK: dict[str, Any] = {"transformer_rate": 0.5, "transformer_part": "low_rank"}
+VECTORS: dict[str, Any] = {"gradient_weight": 1.0, "gradient_scales": 7, "transformer_rate": 0.5}
+LOW_RANK = VECTORS | {"transformer_part": "low_rank"}
 FORMS: dict[str, dict[str, Any]] = {
     "vectors, filters in bfloat16": VECTORS,
     "vectors": VECTORS,
     "vectors and differences of rank 16": LOW_RANK,
     "the same, convolutions kept": LOW_RANK | {"convolution_rate": 0.0},
-    "matrices, convolutions kept": {"transformer_rate": 0.5, "transformer_part": "all", "convolution_rate": 0.0},
+    "matrices, convolutions kept": VECTORS | {"transformer_part": "all", "convolution_rate": 0.0},
 }
 
 
@@ -54,15 +55,14 @@ def stepper(options: DistillOptions, views: torch.Tensor) -> Callable[[], None]:
     torch.manual_seed(0)
     network = channels_last(Student(StudentFacts(encoder="lite2+vits"))).train()
     free_parts(network, options)
-    truth, valid = views.mean(1, keepdim=True), torch.ones_like(views[:, :1], dtype=torch.bool)
+    task = Distill(network, options)
+    batch = Batch(views * 2 - 1, views.mean(1, keepdim=True), torch.ones_like(views[:, :1], dtype=torch.bool))
 
     def step() -> None:
         network.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16):
-            value = network(views).value
-        scale_shift_invariant(value.float(), truth, valid, trim=0.0, gradient_weight=1.0, gradient_scales=7)[
-            "loss"
-        ].backward()
+            loss = task.loss(batch, torch.Generator())["loss"]
+        loss.backward()
 
     return step
 
@@ -72,11 +72,11 @@ def measure(settings: Settings) -> dict[str, list[float]]:
     torch.set_num_threads(settings.threads)
     views = torch.rand(settings.views, 3, settings.height, settings.width).contiguous(memory_format=torch.channels_last)
     steps = {name: stepper(DistillOptions(**options), views) for name, options in FORMS.items()}
-    ours, plain = feedforward._Same._wider, torch.nn.Conv2d.forward  # pyright: ignore[reportPrivateUsage]
+    ours, plain = feedforward._Same._in_float32, torch.nn.Conv2d.forward  # pyright: ignore[reportPrivateUsage]
     taken: dict[str, list[float]] = {name: [] for name in FORMS}
     for round_ in range(settings.rounds + 1):
         for name, step in steps.items():
-            feedforward._Same._wider = plain if "bfloat16" in name else ours  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+            feedforward._Same._in_float32 = plain if "bfloat16" in name else ours  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
             began = time.perf_counter()
             step()
             taken[name] += [time.perf_counter() - began] if round_ else []
