@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from latentdepth.synth.compose import KINDS, compose, kind_of
+from latentdepth.synth.crops import crop_rows
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.scene import Scene, SceneKind
+from latentdepth.synth.stage import Stage
+from latentdepth.synth.tabletops import workplace
 
 MADE: list[tuple[SceneKind, int]] = [*((kind, 0) for kind in KINDS), ("room", 1), ("overhead", 1)]
 
@@ -99,6 +102,44 @@ def test_some_cameras_know_no_upright() -> None:
     assert 0 < len(rolled) < 0.4 * len(indoors)
 
 
+def test_workplaces_are_seen_from_above_either_way_up() -> None:
+    """What is near may stand at any edge of the picture: half of these cameras hang upside down."""
+    views = [view.world_from_camera for number in range(4) for view in compose(7, number, kind="workplace").views]
+    assert all(-1 <= pose[2, 2] < -0.1 for pose in views)
+    upside_down = sum(pose[2, 1] > 0.05 for pose in views) / len(views)
+    assert 0.3 < upside_down < 0.7
+
+
+def test_somebody_sits_at_a_workplace() -> None:
+    """Between seat and head something stands beside the table: within a metre of its middle, above its top."""
+    for number in range(3):
+        stage, (middle, half), _ = _workplace(number)
+        points = np.concatenate([part.vertices for part in stage.parts])
+        beside = np.abs(points[:, :2] - middle[:2]).max(1) < max(half) + 1.0
+        over_table = (np.abs(points[:, :2] - middle[:2]) < half).all(1)
+        assert (beside & ~over_table & (points[:, 2] > 0.95) & (points[:, 2] < 1.7)).sum() > 100
+
+
+def _workplace(number: int) -> tuple[Stage, tuple[np.ndarray, np.ndarray], float]:
+    stage, surface, height = workplace(Palette(np.random.default_rng(number)))
+    return stage, (np.array(surface.middle), np.array(surface.half_m)), height
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_crops_stand_in_rows_beside_the_camera(number: int) -> None:
+    stage, ground, rows = crop_rows(Palette(np.random.default_rng(number)))
+    base = float(ground(np.zeros(1), np.zeros(1))[0])
+    points = np.concatenate([part.vertices for part in stage.parts])
+    points[:, 2] -= base
+    near = (np.abs(points[:, 1]) < 1.0) & (points[:, 2] > rows.bed_m + 0.03) & (points[:, 2] < 2.5)
+    for side in (-1, 1):
+        in_row = np.abs(points[:, 0] - side * rows.gap_m / 2) < 0.25
+        assert (near & in_row).sum() > 200
+    for view in compose(7, number, kind="crops").views:
+        eye = view.world_from_camera[:3, 3]
+        assert abs(eye[0]) < 1.2 - 0.35  # never inside a row: the widest gap is 2.4 m
+
+
 def test_open_country_reaches_far(scenes: dict[tuple[SceneKind, int], Scene]) -> None:
     low, high = extent(scenes["landscape", 0])
     assert (high - low)[:2].min() > 2000
@@ -156,7 +197,7 @@ def test_bad_input_is_named() -> None:
         compose(0, 0, candidates=0)
 
 
-@pytest.mark.parametrize(("kind", "number"), [key for key in MADE if key[0] not in ("street", "landscape")])
+@pytest.mark.parametrize(("kind", "number"), [key for key in MADE if key[0] not in ("street", "landscape", "crops")])
 def test_every_interior_has_light(scenes: dict[tuple[SceneKind, int], Scene], kind: SceneKind, number: int) -> None:
     """A lamp or a bright window, unless day comes in through open ones; else the photographs would be black."""
     scene = scenes[kind, number]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from latentdepth.core.types import Camera
 from latentdepth.synth import landscapes, people, portraits, proposals, streets, tabletops
 from latentdepth.synth.corridors import corridor
+from latentdepth.synth.crops import crop_rows
 from latentdepth.synth.library import Entry
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.props import Props
@@ -25,13 +26,15 @@ from latentdepth.synth.textures import Texture
 from latentdepth.synth.views import any_camera
 
 KINDS: dict[SceneKind, float] = {
-    "room": 0.32,
-    "street": 0.18,
-    "tabletop": 0.12,
-    "landscape": 0.10,
-    "overhead": 0.10,
+    "room": 0.30,
+    "street": 0.17,
+    "tabletop": 0.11,
+    "landscape": 0.09,
+    "overhead": 0.09,
     "portrait": 0.10,
-    "corridor": 0.08,
+    "corridor": 0.07,
+    "workplace": 0.04,
+    "crops": 0.03,
 }
 """Share of each kind of scene."""
 _KIND, _CONTENT, _SKY, _CAMERAS, _PROPS = range(5)
@@ -110,6 +113,12 @@ def _built(
     if kind == "overhead":
         stage, surface, height = tabletops.overhead_scene(palette)
         return stage, proposals.from_above(stage, surface, height, rng, camera, count)
+    if kind == "workplace":
+        stage, surface, height = tabletops.workplace(palette)
+        return stage, proposals.over_workplace(stage, surface, height, rng, camera, count)
+    if kind == "crops":
+        stage, ground, rows = crop_rows(palette)
+        return stage, proposals.between_rows(ground, rows, rng, camera, count)
     return _portrait(palette, rng, camera, count)
 
 

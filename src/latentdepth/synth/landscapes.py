@@ -74,7 +74,7 @@ def _clusters(rng: np.random.Generator, count: int, near_m: float, far_m: float)
     return np.stack((distance * np.cos(angle), distance * np.sin(angle)), 1)[which] + spread
 
 
-def _trees(stage: Stage, height: Heights, theme: Theme, sea_m: float) -> None:
+def _trees(stage: Stage, height: Heights, theme: Theme, sea_m: float, most_triangles: int) -> None:
     """A few detailed trees near, simple crowns far, tree lines on the horizon."""
     palette, rng = stage.palette, stage.rng
     near, far = {
@@ -94,7 +94,7 @@ def _trees(stage: Stage, height: Heights, theme: Theme, sea_m: float) -> None:
     ]
     near_m = 3.5 if theme == "forest" else 6.0
     for x, y, z in terrain.on_ground(height, _clusters(rng, near, near_m, 55), 0.1):
-        if z > sea_m and np.hypot(x, y) > near_m * 0.8 and stage.has_room(130_000):
+        if z > sea_m and np.hypot(x, y) > near_m * 0.8 and stage.has_room(min(130_000, most_triangles)):
             stage.parts += placed(
                 protos[int(rng.integers(3))],
                 (float(x), float(y), float(z)),
@@ -109,7 +109,7 @@ def _trees(stage: Stage, height: Heights, theme: Theme, sea_m: float) -> None:
         for _ in range(3)
     ]
     for x, y, z in terrain.on_ground(height, _clusters(rng, far, 40, 900), 0.4):
-        if z > sea_m and np.hypot(x, y) > 30 and stage.has_room(180_000):
+        if z > sea_m and np.hypot(x, y) > 30 and stage.has_room(min(180_000, most_triangles)):
             stage.parts += placed(
                 simple[int(rng.integers(3))],
                 (float(x), float(y), float(z)),
@@ -133,7 +133,7 @@ def rock(palette: Palette, size_m: float) -> Parts:
     return [warped(body, body.vertices * lump[:, None])]
 
 
-def _details(stage: Stage, height: Heights, theme: Theme, sea_m: float) -> None:
+def _details(stage: Stage, height: Heights, theme: Theme, sea_m: float, most_triangles: int) -> None:
     """Grass and flowers at the feet, bushes, rocks, fences, animals, walkers, a farm far off."""
     palette, rng = stage.palette, stage.rng
     if theme not in ("dunes", "mountains") or rng.random() < 0.4:
@@ -156,7 +156,7 @@ def _details(stage: Stage, height: Heights, theme: Theme, sea_m: float) -> None:
         (rocks, int(rng.poisson({"mountains": 14, "coast": 12, "dunes": 3}.get(theme, 3)))),
     ):
         for x, y, z in terrain.on_ground(height, _clusters(rng, count, 3.5, 60), 0.05):
-            if z > sea_m - 0.3 and stage.has_room():
+            if z > sea_m - 0.3 and stage.has_room(most_triangles):
                 stage.parts += placed(
                     kind[int(rng.integers(3))],
                     (float(x), float(y), float(z)),
@@ -248,8 +248,13 @@ def _sinking(dry: Heights, shore_m: float, yaw_rad: float, slope: float) -> Heig
     return height
 
 
-def landscape(palette: Palette, theme: Theme | None = None) -> tuple[Stage, Heights, float]:
-    """Open country, its height function and the level of its water (-inf where there is none)."""
+def landscape(
+    palette: Palette, theme: Theme | None = None, *, most_triangles: int = 210_000
+) -> tuple[Stage, Heights, float]:
+    """Open country, its height function and the level of its water (-inf where there is none).
+
+    ``most_triangles``: from how many on no more trees and bushes are put, where a caller has much to add.
+    """
     rng = palette.rng
     themes: tuple[Theme, ...] = ("meadow", "farmland", "forest", "mountains", "dunes", "coast", "garden")
     theme = theme or themes[int(rng.choice(7, p=[0.2, 0.17, 0.18, 0.14, 0.08, 0.12, 0.11]))]
@@ -264,8 +269,8 @@ def landscape(palette: Palette, theme: Theme | None = None) -> tuple[Stage, Heig
         size = 12000.0 if theme == "coast" else 3000.0
         stage.parts.append(quad(palette.water(), (-size, -size, sea), (2 * size, 0, 0), (0, 2 * size, 0)))
     _ground(stage, height, theme)
-    _trees(stage, height, theme, sea)
-    _details(stage, height, theme, sea)
+    _trees(stage, height, theme, sea, most_triangles)
+    _details(stage, height, theme, sea, most_triangles)
     if theme == "farmland" and rng.random() < 0.6:
         _crop_rows(stage, height)
     return stage, height, sea

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from latentdepth.core.types import Camera
+from latentdepth.synth.crops import Rows
 from latentdepth.synth.portraits import Sitter
 from latentdepth.synth.scene import View
 from latentdepth.synth.stage import Stage
@@ -192,6 +193,45 @@ def from_above(
         eye = target + distance * np.array([np.cos(yaw) * np.sin(tilt), np.sin(yaw) * np.sin(tilt), np.cos(tilt)])
         if _within(stage, eye) and eye[2] < height - 0.1:
             found.append(looking(camera(35, 85), eye, target, roll_deg=float(roll), heading_rad=float(yaw)))
+    return found
+
+
+def over_workplace(
+    stage: Stage, surface: Surface, height: float, rng: np.random.Generator, camera: NewCamera, count: int
+) -> list[View]:
+    """From above a table, aslant over its edge to who sits there and the floor; as often hung upside down as not."""
+    found: list[View] = []
+    middle, half = np.array(surface.middle), np.array([*surface.half_m, 0.0])
+    highest = height - 0.12
+    for _ in range(3 * count):
+        if len(found) == count:
+            break
+        eye = middle + half * np.array([*rng.uniform(-1.1, 1.1, 2), 0.0])
+        eye[2] = rng.uniform(min(middle[2] + 0.5, highest - 0.1), min(middle[2] + 1.7, highest))
+        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.5)
+        target = middle + reach * half * np.array([np.cos(angle), np.sin(angle), 0.0])
+        target[2] = rng.uniform(0.3, 1.05) * middle[2]
+        rolls = (rng.normal(0, 6), 180 + rng.normal(0, 15), rng.uniform(-180, 180))
+        roll = rolls[int(rng.choice(3, p=[0.4, 0.4, 0.2]))]
+        if _within(stage, eye) and target[2] < eye[2] - 0.3:
+            found.append(looking(camera(45, 90), eye, target, roll_deg=float(roll), heading_rad=float(angle)))
+    return found
+
+
+def between_rows(ground: Heights, rows: Rows, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
+    """From the aisle at a row beside it, a fifth along the rows; from knee height to a head above the plants."""
+    found: list[View] = []
+    base = float(ground(np.zeros(1), np.zeros(1))[0])
+    top = rows.bed_m + rows.plant_m
+    clear = rows.gap_m / 2 - 0.35
+    for _ in range(count):
+        x, y = rng.uniform(-clear, clear), rng.uniform(-0.3, 0.3) * rows.length_m
+        eye = np.array([x, y, base + max(0.3, rng.uniform(0.55, 1.0) * top + rng.uniform(-0.1, 0.5))])
+        side = float(rng.choice([-1, 1]))
+        target = np.array([side * rows.gap_m / 2, y + rng.normal(0, 0.3), base + rows.bed_m + rng.normal(0, 0.22)])
+        if rng.random() < 0.2:
+            target = np.array([rng.normal(0, 0.5), y + side * 3.0, eye[2] + rng.normal(-0.3, 0.3)])
+        found.append(looking(camera(45, 95), eye, target, roll_deg=hand_held_roll(rng)))
     return found
 
 

@@ -28,8 +28,11 @@ class Surface:
     half_m: tuple[float, float]
 
 
-def table_scene(palette: Palette, *, crowded: bool) -> tuple[Stage, Surface, float]:
-    """A table set with things; returns stage, table top and the room's height."""
+def table_scene(palette: Palette, *, crowded: bool, workers: int = 0) -> tuple[Stage, Surface, float]:
+    """A table set with things; returns stage, table top and the room's height.
+
+    ``workers``: people on chairs along its longer sides; without any, somebody sits there now and then.
+    """
     rng = palette.rng
     light = any_light(rng)
     size = (rng.uniform(2.6, 6), rng.uniform(2.8, 6), rng.uniform(2.3, 2.9))
@@ -49,14 +52,39 @@ def table_scene(palette: Palette, *, crowded: bool) -> tuple[Stage, Surface, flo
     parts = made.parts + strewn(palette, top, min(count, 40), gap_m=0.004)
     if rng.random() < 0.15:
         parts += placed(devices.laptop(palette), (0, 0.05, top.z_m))
-    if rng.random() < 0.18:
+    if not workers and rng.random() < 0.18:
         parts += placed(
             people.figure(palette, "sit", seat_m=0.45, detail=True), (rng.uniform(-w / 3, w / 3), d / 2 + 0.22, 0)
         )
-    at, yaw = _cleared(stage, max(w, d) * 0.75)
+    for k in range(workers):
+        parts += _seated(palette, (w, d), side=(1, -1)[k % 2])
+    at, yaw = _cleared(stage, max(w, d) * 0.75 + (0.4 if workers else 0.0))
     stage.parts += placed(parts, (at[0], at[1], 0), yaw_rad=yaw)
     half = (w / 2, d / 2) if abs(np.sin(yaw)) < 0.5 else (d / 2, w / 2)
     return stage, Surface((at[0], at[1], top.z_m), half), height
+
+
+def _seated(palette: Palette, table_m: tuple[float, float], *, side: int) -> Parts:
+    """Somebody on a chair at the far (1) or near (-1) side of a table about the origin, the hands mostly over it."""
+    rng, (w, d) = palette.rng, table_m
+    chair = furniture.chair(palette)
+    seat = chair.seats[0] if chair.seats else (0.0, 0.0, 0.45)
+    body = people.figure(palette, "sit", seat_m=seat[2], detail=True)
+    where = (rng.uniform(-w / 3, w / 3), side * (d / 2 + rng.uniform(0.02, 0.3)), 0.0)
+    return placed(
+        chair.parts + placed(body, (seat[0], seat[1], 0)),
+        where,
+        yaw_rad=(0.0 if side > 0 else np.pi) + rng.normal(0, 0.15),
+    )
+
+
+def workplace(palette: Palette) -> tuple[Stage, Surface, float]:
+    """A table at which one or two people work, and the room around it; returns what ``table_scene`` does."""
+    rng = palette.rng
+    stage, surface, height = table_scene(palette, crowded=bool(rng.random() < 0.45), workers=int(rng.integers(1, 3)))
+    if rng.random() < 0.2:
+        stage.parts += placed(_hand(palette), surface.middle, yaw_rad=rng.uniform(0, 6))
+    return stage, surface, height
 
 
 def _cleared(stage: Stage, radius: float) -> tuple[tuple[float, float], float]:
