@@ -16,7 +16,7 @@ from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.train.consistency import Consistency
 from latentdepth.train.denoise import Marigold
 from latentdepth.train.latents import LatentBatch
-from latentdepth.train.lora import add_adapters, has_adapters, merged, with_lora, without_adapters
+from latentdepth.train.lora import add_adapters, has_adapters, with_lora, without_adapters
 from latentdepth.train.model_task import ModelTask
 from latentdepth.train.options import ConsistencyOptions, DenoiseOptions, LoraOptions
 
@@ -57,13 +57,13 @@ def test_merged_weights_answer_alike_and_leave_the_adapters(
     with torch.no_grad():
         assert float(task.loss(latents, generator("m"))["loss"]) < 0.9 * first
     assert torch.equal(model.unet.get_parameter("conv_in.base_layer.weight"), frozen)
-    trained, plain = answer(model.unet), merged(model.unet)
+    trained, plain = answer(model.unet), without_adapters(model.unet)
     assert float((trained - start).abs().max()) > 0.01
     assert not has_adapters(plain)
     assert has_adapters(model.unet)
     # the adapter's product is added to the weights before instead of after: other rounding of float32
     torch.testing.assert_close(answer(plain), trained, atol=1e-4, rtol=1e-4)
-    assert merged(plain) is plain
+    assert without_adapters(plain) is plain
 
 
 def test_the_saved_folder_is_plain_and_the_adapters_lie_beside(

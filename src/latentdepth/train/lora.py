@@ -46,19 +46,6 @@ def has_adapters(unet: UNet2DConditionModel) -> bool:
     return bool(getattr(unet, "_hf_peft_config_loaded", False))
 
 
-def merged(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """The network with its adapters added to its weights, as one without adapters; itself if it has none.
-
-    A copy, because adding and taking away again would leave the trained weights with other rounding.
-    """
-    if not has_adapters(unet):
-        return unet
-    plain = copy.deepcopy(unet)
-    plain.fuse_lora()
-    plain.unload_lora()
-    return plain
-
-
 def save_adapters(unet: UNet2DConditionModel, folder: Path) -> None:
     """The adapters alone, as safetensors that diffusers' ``load_lora_adapter`` reads onto the base model."""
     unet.save_lora_adapter(folder, safe_serialization=True)
@@ -84,12 +71,19 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 def without_adapters(network: NetworkT) -> NetworkT:
-    """The network with what ``add_adapters`` put in added to its weights: a copy, or itself where there is nothing."""
+    """The network with its adapters added to its weights, as one that never had any; itself where there are none.
+
+    A copy, because adding and taking away again would leave the trained weights with other rounding.
+    """
     if not any(name.endswith("lora_A") for name, _ in network.named_modules()):
         return network
     from peft.tuners.lora import LoraLayer
 
     plain = copy.deepcopy(network)
+    if isinstance(plain, UNet2DConditionModel):
+        # what diffusers goes by when it is asked whether there are adapters
+        plain._hf_peft_config_loaded = False
+        del plain.peft_config
     for name, layer in list(plain.named_modules()):
         if isinstance(layer, LoraLayer):
             layer.merge()

@@ -19,7 +19,7 @@ from latentdepth.data.options import TargetKind
 from latentdepth.models.diffusion import DiffusionModel
 from latentdepth.predictor import DiffusionPredictor
 from latentdepth.train.latents import LatentBatch, encoded
-from latentdepth.train.lora import has_adapters, merged, save_adapters, with_lora
+from latentdepth.train.lora import has_adapters, save_adapters, with_lora, without_adapters
 from latentdepth.train.options import LoraOptions
 from latentdepth.train.task import Task
 
@@ -117,7 +117,7 @@ class ModelTask(Task[Batch | LatentBatch]):
         """The whole model; adapters are merged into its weights and lie in ``adapters`` besides."""
         unet, own = self._bare(), self.model.unet
         try:
-            self.model.unet = merged(unet)
+            self.model.unet = without_adapters(unet)
             self.model.save(folder)
         finally:
             self.model.unet = own
