@@ -106,6 +106,25 @@ def test_a_student_is_trained_and_exported(home: Path, tmp_path: Path):
     torch.testing.assert_close(found, wanted, atol=0.02 * float(wanted.max()), rtol=0)  # float16
 
 
+def test_a_run_is_exported_half_way_to_the_student_it_went_on_from(home: Path, tmp_path: Path):
+    whole = tmp_path / "whole"
+    run(recipe(home), whole, quiet=True)
+    trained = load_student(whole / "model")
+    before = Student(trained.facts)
+    before.save(tmp_path / "before")
+    export_checkpoint(whole, tmp_path / "mean", mean_with=f"dir:{tmp_path / 'before'}", dtype="float32")
+    theirs, found = before.state_dict(), load_student(tmp_path / "mean").state_dict()
+    for key, own in trained.state_dict().items():
+        if own.is_floating_point():
+            torch.testing.assert_close(found[key], (own + theirs[key]) / 2)
+    Student(StudentFacts(width=24)).save(tmp_path / "wider")
+    with pytest.raises(ValueError, match="another form"):
+        export_checkpoint(whole, tmp_path / "no", mean_with=f"dir:{tmp_path / 'wider'}")
+    with pytest.raises(ValueError, match="no feed-forward student"):
+        export_checkpoint(whole, tmp_path / "no", mean_with="builtin:tiny-diffusion")
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_resumed_run_ends_with_the_same_weights(home: Path, tmp_path: Path):
     config = recipe(home, optim={"lr": 1e-3, "warmup": 1, "schedule": "constant"}, distill={"encoder_rate": 0.1})
     run(config, tmp_path / "whole", quiet=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from latentdepth.config import read_toml
 from latentdepth.models.diffusion import EMPTY_PROMPT, load_diffusion
-from latentdepth.models.student import is_student, load_student
+from latentdepth.models.source import resolve
+from latentdepth.models.student import Student, is_student, load_student
 from latentdepth.train.checkpoint import Checkpoint, checkpoints, disk_room
 from latentdepth.train.config import TrainConfig
 from latentdepth.train.ema import posthoc_ema, snapshots
@@ -34,6 +35,7 @@ def export_checkpoint(
     weights: Literal["saved", "best", "live"] = "saved",
     step: int | None = None,
     ema_width: float | None = None,
+    mean_with: str | None = None,
     dtype: Stored = "float16",
     overwrite: bool = False,
 ) -> None:
@@ -41,8 +43,9 @@ def export_checkpoint(
 
     What is no depth model (an autoencoder, an image prior, a teacher) is copied, its weights cast.
 
-    ``ema_width`` makes a power-function average from the run's snapshots instead. Raises ValueError for what is not
-    there, and for weights that the dtype can't hold.
+    ``ema_width`` makes a power-function average from the run's snapshots instead. ``mean_with`` names a student that
+    the run went on from: what is written is the mean of both (arXiv 2109.01903). Raises ValueError for what is not
+    there, for students of two forms, and for weights that the dtype can't hold.
     """
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; say --overwrite to replace it, or give another folder")
@@ -52,18 +55,42 @@ def export_checkpoint(
         source = _source(run, fresh / "rebuilt", weights, step, ema_width)
         if dtype == "int8" and not is_student(source):
             raise ValueError("int8 is for feed-forward students; allowed here are float32, float16 and bfloat16")
+        if mean_with is not None and not is_student(source):
+            raise ValueError(f"--mean-with is for feed-forward students, and {run} is another model; leave it out")
         if (source / "model_index.json").exists():
             model = load_diffusion(source, device=torch.device("cpu"), dtype=torch.float32)
             model.save(fresh, dtype=_DTYPES[dtype])
             load_diffusion(fresh, device=torch.device("cpu"), dtype=_DTYPES[dtype])
         elif is_student(source):
-            load_student(source).save(fresh, dtype=_DTYPES[dtype])
+            student = load_student(source)
+            if mean_with is not None:
+                _move_half_way(student, mean_with)
+            student.save(fresh, dtype=_DTYPES[dtype])
             load_student(fresh)
         else:
             copy_cast(source, fresh, _DTYPES[dtype])
         shutil.rmtree(fresh / "rebuilt", ignore_errors=True)
         if out.exists():
             shutil.rmtree(out)
+
+
+def _move_half_way(student: Student, name: str) -> None:
+    """The student's weights and running averages become the mean of its own and those of the student ``name``."""
+    folder = resolve(name)
+    if not is_student(folder):
+        raise ValueError(
+            f"--mean-with {name} is no feed-forward student of latentdepth; name one that the run went on from"
+        )
+    other = load_student(folder)
+    if other.facts != student.facts:
+        raise ValueError(
+            f"--mean-with {name} is a student of another form: {other.facts}, and the run's is {student.facts}; "
+            "name one that the run went on from"
+        )
+    theirs = other.state_dict()
+    for key, own in student.state_dict().items():
+        if own.is_floating_point():  # the counters of batch norms stay
+            own.lerp_(theirs[key].to(own), 0.5)
 
 
 def copy_cast(source: Path, target: Path, dtype: torch.dtype) -> None:

@@ -25,6 +25,9 @@ class ExportCheckpoint:
     """Take the checkpoint of this step, if it is still kept, instead of the newest."""
     ema_width: float | None = None
     """Relative width of a power-function average, made from the run's snapshots (recipes with ema.widths)."""
+    mean_with: str | None = None
+    """Write the mean of the run's weights and those of this feed-forward student (dir:PATH or builtin:NAME), from which
+    the run went on. Such a mean often keeps what the run forgot."""
     dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"
     """What the weights are stored in. int8 (with a scale for each output channel): for feed-forward students, half the
     size of float16."""
@@ -42,6 +45,7 @@ def run(verb: ExportCheckpoint) -> int:
         weights=verb.weights,
         step=verb.step,
         ema_width=verb.ema_width,
+        mean_with=verb.mean_with,
         dtype=verb.dtype,
         overwrite=verb.overwrite,
     )
