@@ -32,7 +32,7 @@ latentdepth train tiny-diffusion
 # 5. The student: a convolutional one on the same scenes and labels, whose encoder starts as the small teacher's; then the
 #    same with the first teacher's transformer beside that encoder, on scenes alone; then on photos it has labelled itself;
 #    then with gradients matched far apart and the transformer's norms learning too; then, on photos labelled anew, with
-#    differences of low rank for its matrices.
+#    differences of low rank for its matrices; then that once more, of which half is kept.
 latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
@@ -41,7 +41,9 @@ latentdepth predict data/photos --recursive --model dir:runs/joined-student/mode
 latentdepth train layout-student
 latentdepth predict data/photos --recursive --model dir:runs/layout-student/model --to shards --members 2 --out data/labels-layout
 latentdepth train adapted-student
-latentdepth export-checkpoint runs/adapted-student models/tiny-student --dtype int8 --overwrite
+latentdepth predict data/photos --recursive --model dir:runs/adapted-student/model --to shards --members 2 --out data/labels-adapted
+latentdepth train adapted-student --out runs/again-student --base.model dir:runs/adapted-student/model --data.3.path data/labels-adapted --data.4.path data/labels-adapted --distill.transformer-rank 32 --loop.steps 890 --loop.seed 191
+latentdepth export-checkpoint runs/again-student models/tiny-student --mean-with dir:runs/adapted-student/model --dtype int8 --overwrite
 
 # 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
 latentdepth train guided-diffusion

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from latentdepth.train.recipes import read_recipe, recipe_names
+from latentdepth.train.recipes import recipe_names
 from latentdepth.verbs import card, convert, evaluate, export_checkpoint, predict, synth, train
 
 SCRIPT = Path(__file__).parents[1] / "docs/pipeline.sh"
@@ -62,6 +62,7 @@ def test_each_stage_finds_what_an_earlier_one_left():
             made.add(verb.out.as_posix())
         elif isinstance(verb, export_checkpoint.ExportCheckpoint):
             assert f"{verb.run.as_posix()}/model" in made
+            assert verb.mean_with is None or verb.mean_with.removeprefix("dir:") in made
             made.add(verb.out.as_posix())
         elif isinstance(verb, evaluate.Evaluate):
             assert {*verb.models, *verb.on} <= {f"dir:{m}" for m in made} | {f"shards:{m}" for m in made}
@@ -69,14 +70,14 @@ def test_each_stage_finds_what_an_earlier_one_left():
         elif isinstance(verb, card.Card):
             assert f"{verb.folder.as_posix()}: {verb.model}" in made
         else:
-            name = words[2]
+            assert isinstance(verb, train.Train)
+            name, recipe = verb.recipe, verb.config
             assert name in recipe_names()
-            recipe = read_recipe(name)
             wanted = {data.path.as_posix() for data in recipe.data} | {recipe.base.model.removeprefix("dir:")}
             wanted |= set() if recipe.align is None else {recipe.align.teacher.as_posix()}
             wanted |= set() if recipe.base.guide is None else {recipe.base.guide.removeprefix("dir:")}
             student = recipe.student
             wanted |= {path.as_posix() for path in (student.encoder, student.start) if path is not None}
             assert wanted - {""} <= made, name
-            made.add(f"runs/{name}/model")
+            made.add(f"{(verb.out or Path('runs') / name).as_posix()}/model")
     assert {"models/tiny-diffusion", "models/tiny-student"} <= made
