@@ -18,7 +18,7 @@ from latentdepth.models.source import resolve
 from latentdepth.models.student import Student, is_student, load_student
 from latentdepth.train.checkpoint import Checkpoint, checkpoints, disk_room
 from latentdepth.train.config import TrainConfig
-from latentdepth.train.ema import posthoc_ema, snapshots
+from latentdepth.train.ema import posthoc_ema, snapshots, update
 from latentdepth.train.runs import build_task
 from latentdepth.train.state import moving
 from latentdepth.whole import whole_folder
@@ -87,10 +87,7 @@ def _move_half_way(student: Student, name: str) -> None:
             f"--mean-with {name} is a student of another form: {other.facts}, and the run's is {student.facts}; "
             "name one that the run went on from"
         )
-    theirs = other.state_dict()
-    for key, own in student.state_dict().items():
-        if own.is_floating_point():  # the counters of batch norms stay
-            own.lerp_(theirs[key].to(own), 0.5)
+    update(student.state_dict(), other.state_dict(), 0.5)
 
 
 def copy_cast(source: Path, target: Path, dtype: torch.dtype) -> None:
