@@ -5,9 +5,12 @@ import inspect
 import numpy as np
 import pytest
 
+from latentdepth.core.types import Camera
 from latentdepth.synth.compose import KINDS, compose, kind_of
 from latentdepth.synth.crops import crop_rows
 from latentdepth.synth.palette import Palette
+from latentdepth.synth.proposals import from_car
+from latentdepth.synth.roads import road
 from latentdepth.synth.scene import Scene, SceneKind
 from latentdepth.synth.stage import Stage
 from latentdepth.synth.tabletops import workplace
@@ -107,7 +110,7 @@ def test_workplaces_are_seen_from_above_either_way_up() -> None:
     views = [view.world_from_camera for number in range(4) for view in compose(7, number, kind="workplace").views]
     assert all(-1 <= pose[2, 2] < -0.1 for pose in views)
     upside_down = sum(pose[2, 1] > 0.05 for pose in views) / len(views)
-    assert 0.3 < upside_down < 0.7
+    assert 0.35 < upside_down < 0.75
 
 
 def test_somebody_sits_at_a_workplace() -> None:
@@ -123,6 +126,29 @@ def test_somebody_sits_at_a_workplace() -> None:
 def _workplace(number: int) -> tuple[Stage, tuple[np.ndarray, np.ndarray], float]:
     stage, surface, height = workplace(Palette(np.random.default_rng(number)))
     return stage, (np.array(surface.middle), np.array(surface.half_m)), height
+
+
+def test_half_of_the_workplaces_are_pale_and_large() -> None:
+    halves = [half for _, (_, half), _ in map(_workplace, range(12))]
+    large = sum(2 * half.max() >= 1.4 and 2 * half.min() >= 0.8 for half in halves)
+    assert 3 <= large <= 11
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_cameras_on_a_car_see_the_road_and_far_beyond(number: int) -> None:
+    """Eyes in reach of the car's roof and outside everything; headings to all sides; buildings and trees past 60 m."""
+    stage, (x, y, roof) = road(Palette(np.random.default_rng(number)))
+    points = np.concatenate([part.vertices for part in stage.parts])
+    assert 1.2 < roof < 1.9
+    standing = points[(points[:, 2] > 2) & (points[:, 2] < 30)]
+    assert (np.hypot(standing[:, 0] - x, standing[:, 1] - y) > 60).sum() > 100
+    views = from_car((x, y, roof), np.random.default_rng(5), lambda a, b: Camera.from_fov((a + b) / 2, 384, 288), 40)
+    eyes = np.stack([view.world_from_camera[:3, 3] for view in views])
+    assert all(stage.clear_at(*map(float, eye), gap_m=0.0) for eye in eyes)
+    assert np.abs(eyes - (x, y, roof)).max() < 1.1
+    ahead = np.stack([view.world_from_camera[:3, 2] for view in views])
+    assert (np.abs(ahead[:, 2]) < 0.35).all()
+    assert (ahead[:, 1] > 0.7).sum() > (ahead[:, 1] < -0.7).sum() > 0
 
 
 @pytest.mark.parametrize("number", range(6))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentdepth.core.types import Camera
-from latentdepth.synth import landscapes, people, portraits, proposals, streets, tabletops
+from latentdepth.synth import landscapes, people, portraits, proposals, roads, streets, tabletops
 from latentdepth.synth.corridors import corridor
 from latentdepth.synth.crops import crop_rows
 from latentdepth.synth.library import Entry
@@ -27,7 +27,8 @@ from latentdepth.synth.views import any_camera
 
 KINDS: dict[SceneKind, float] = {
     "room": 0.30,
-    "street": 0.17,
+    "street": 0.12,
+    "drive": 0.05,
     "tabletop": 0.11,
     "landscape": 0.09,
     "overhead": 0.09,
@@ -104,6 +105,9 @@ def _built(
     if kind == "street":
         stage, half, _ = streets.street(palette)
         return stage, proposals.in_street(stage, half, rng, camera, count)
+    if kind == "drive":
+        stage, roof = roads.road(palette)
+        return stage, proposals.from_car(roof, rng, camera, count)
     if kind == "landscape":
         stage, ground, sea = landscapes.landscape(palette)
         return stage, proposals.in_landscape(stage, ground, sea, rng, camera, count)

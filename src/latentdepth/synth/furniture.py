@@ -51,8 +51,10 @@ def _legs(palette: Palette, w: float, d: float, h: float, material: Material) ->
     return [tube(metal, loop, 0.014) for loop in loops]
 
 
-def table(palette: Palette, size_m: tuple[float, float, float] | None = None) -> Piece:
-    """A dining, coffee or side table; rectangular or round."""
+def table(
+    palette: Palette, size_m: tuple[float, float, float] | None = None, *, plate: Material | None = None
+) -> Piece:
+    """A dining, coffee or side table; rectangular or round. ``plate``: what its top is made of."""
     rng = palette.rng
     if size_m is None and (lent := palette.lent("table")):
         return lent
@@ -64,7 +66,7 @@ def table(palette: Palette, size_m: tuple[float, float, float] | None = None) ->
             else (rng.uniform(0.7, 2.2), rng.uniform(0.6, 1.05), rng.uniform(0.7, 0.78))
         )
     w, d, h = size_m
-    plate, thick = palette.furniture(), rng.uniform(0.018, 0.05)
+    plate, thick = plate or palette.furniture(), rng.uniform(0.018, 0.05)
     legs = plate if rng.random() < 0.6 else palette.metal()
     if rng.random() < 0.22 and w < 1.4:
         r = min(w, d) / 2

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-SceneKind = Literal["room", "corridor", "street", "tabletop", "landscape", "overhead", "portrait", "workplace", "crops"]
+SceneKind = Literal[
+    "room", "corridor", "street", "drive", "tabletop", "landscape", "overhead", "portrait", "workplace", "crops"
+]
 Layout = Literal["shards", "hypersim", "vkitti", "folder"]

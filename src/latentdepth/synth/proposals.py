@@ -13,6 +13,7 @@ from latentdepth.core.types import Camera
 from latentdepth.synth.crops import Rows
 from latentdepth.synth.portraits import Sitter
 from latentdepth.synth.scene import View
+from latentdepth.synth.shapes import Point
 from latentdepth.synth.stage import Stage
 from latentdepth.synth.tabletops import Surface
 from latentdepth.synth.terrain import Heights
@@ -138,6 +139,17 @@ def in_street(stage: Stage, half_m: float, rng: np.random.Generator, camera: New
     return found
 
 
+def from_car(roof: Point, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
+    """From around a car's roof: ahead along +y most often, else to any side; level but for a few degrees."""
+    found: list[View] = []
+    for _ in range(count):
+        eye = np.array(roof) + np.array([rng.uniform(-0.65, 0.65), rng.uniform(-1.0, 0.9), rng.uniform(0.12, 0.4)])
+        yaw = rng.normal(0, 0.3) if rng.random() < 0.35 else rng.uniform(-np.pi, np.pi)
+        target = eye + _ahead(np.pi / 2 - yaw, float(np.radians(rng.normal(-2, 5))))
+        found.append(looking(camera(40, 100), eye, target, roll_deg=float(rng.normal(0, 2))))
+    return found
+
+
 def in_landscape(
     stage: Stage, height: Heights, sea_m: float, rng: np.random.Generator, camera: NewCamera, count: int
 ) -> list[View]:
@@ -199,22 +211,35 @@ def from_above(
 def over_workplace(
     stage: Stage, surface: Surface, height: float, rng: np.random.Generator, camera: NewCamera, count: int
 ) -> list[View]:
-    """From above a table, aslant over its edge to who sits there and the floor; as often hung upside down as not."""
+    """From above a table, aslant over its edge to who sits there and the floor; as often hung upside down as not.
+
+    Half of them from so near that the table fills half of the picture.
+    """
     found: list[View] = []
     middle, half = np.array(surface.middle), np.array([*surface.half_m, 0.0])
+    across = np.array([1.0, 0.0, 0.0]) if half[0] < half[1] else np.array([0.0, 1.0, 0.0])  # towards who sits there
     highest = height - 0.12
     for _ in range(3 * count):
         if len(found) == count:
             break
-        eye = middle + half * np.array([*rng.uniform(-1.1, 1.1, 2), 0.0])
-        eye[2] = rng.uniform(min(middle[2] + 0.5, highest - 0.1), min(middle[2] + 1.7, highest))
-        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.5)
-        target = middle + reach * half * np.array([np.cos(angle), np.sin(angle), 0.0])
-        target[2] = rng.uniform(0.3, 1.05) * middle[2]
-        rolls = (rng.normal(0, 6), 180 + rng.normal(0, 15), rng.uniform(-180, 180))
-        roll = rolls[int(rng.choice(3, p=[0.4, 0.4, 0.2]))]
+        near = rng.random() < 0.5
+        if near:
+            side = float(rng.choice([-1, 1]))
+            beside = (1 - across) * half * rng.uniform(-0.6, 0.6)
+            eye = middle + beside - side * across * half * rng.uniform(-0.1, 1.0)
+            eye[2] = min(middle[2] + rng.uniform(0.38, 0.9), highest)
+            target = middle + beside + side * across * half * rng.uniform(0.4, 1.7) + rng.normal(0, 0.1, 3)
+        else:
+            eye = middle + half * np.array([*rng.uniform(-1.1, 1.1, 2), 0.0])
+            eye[2] = rng.uniform(min(middle[2] + 0.5, highest - 0.1), min(middle[2] + 1.7, highest))
+            angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.5)
+            target = middle + reach * half * np.array([np.cos(angle), np.sin(angle), 0.0])
+        target[2] = rng.uniform(0.5 if near else 0.3, 1.05) * middle[2]
+        rolls = (rng.normal(0, 6), 180 + rng.normal(0, 10), rng.uniform(-180, 180))
+        roll = rolls[int(rng.choice(3, p=[0.35, 0.5, 0.15]))]
         if _within(stage, eye) and target[2] < eye[2] - 0.3:
-            found.append(looking(camera(45, 90), eye, target, roll_deg=float(roll), heading_rad=float(angle)))
+            heading = float(np.arctan2(target[1] - eye[1], target[0] - eye[0]))
+            found.append(looking(camera(45, 90), eye, target, roll_deg=float(roll), heading_rad=heading))
     return found
 
 

@@ -225,19 +225,14 @@ def _greenery(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_m
             )
 
 
-def street(palette: Palette) -> tuple[Stage, float, float]:
-    """A street, half the width of its road and the height of its pavement."""
+def land(palette: Palette, flat_m: float) -> Parts:
+    """Grass, soil and woods, flat around the origin as far as a street reaches, hills behind."""
     rng = palette.rng
-    styles: tuple[Style, ...] = ("suburb", "town", "city", "country", "square")
-    style = styles[int(rng.choice(5, p=[0.3, 0.28, 0.17, 0.15, 0.1]))]
-    half, walk = (rng.uniform(6, 15), 2.0) if style == "square" else (rng.uniform(2.6, 6.5), rng.uniform(1.4, 3.6))
-    ahead, back = float(rng.choice([45, 110, 260])), 25.0
-    stage = Stage(palette, (-400, 400), (-400, 400))
-    relief = terrain.Relief(rng.uniform(2, 45), rng.uniform(300, 900), 0.0, max(ahead, 60) * 0.9)
+    relief = terrain.Relief(rng.uniform(2, 45), rng.uniform(300, 900), 0.0, max(flat_m, 60) * 0.9)
     height = terrain.hills(rng, relief)
     materials = [palette.grass(), palette.soil(), palette.leaves()]
     patches = rng.uniform(0, 6, 2)
-    stage.parts += terrain.ground(
+    return terrain.ground(
         lambda x, y: height(x, y) - 0.06,
         700.0,
         materials,
@@ -247,6 +242,17 @@ def street(palette: Palette) -> tuple[Stage, float, float]:
         ),
         count=110,
     )
+
+
+def street(palette: Palette) -> tuple[Stage, float, float]:
+    """A street, half the width of its road and the height of its pavement."""
+    rng = palette.rng
+    styles: tuple[Style, ...] = ("suburb", "town", "city", "country", "square")
+    style = styles[int(rng.choice(5, p=[0.3, 0.28, 0.17, 0.15, 0.1]))]
+    half, walk = (rng.uniform(6, 15), 2.0) if style == "square" else (rng.uniform(2.6, 6.5), rng.uniform(1.4, 3.6))
+    ahead, back = float(rng.choice([45, 110, 260])), 25.0
+    stage = Stage(palette, (-400, 400), (-400, 400))
+    stage.parts += land(palette, ahead)
     if style in ("town", "city", "square"):
         stage.parts.append(
             quad(

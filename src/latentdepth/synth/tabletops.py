@@ -28,24 +28,30 @@ class Surface:
     half_m: tuple[float, float]
 
 
-def table_scene(palette: Palette, *, crowded: bool, workers: int = 0) -> tuple[Stage, Surface, float]:
+def table_scene(
+    palette: Palette, *, crowded: bool, workers: int = 0, pale: bool = False
+) -> tuple[Stage, Surface, float]:
     """A table set with things; returns stage, table top and the room's height.
 
-    ``workers``: people on chairs along its longer sides; without any, somebody sits there now and then.
+    ``workers``: people on chairs along its longer sides; without any, somebody sits there now and then. ``pale``: a
+    large white table under few lamps.
     """
     rng = palette.rng
-    light = any_light(rng)
+    light = Light(0.0, rng.uniform(2, 6), False) if pale else any_light(rng)
     size = (rng.uniform(2.6, 6), rng.uniform(2.8, 6), rng.uniform(2.3, 2.9))
     stage, height = room(
         palette,
         theme=("dining", "bare", "office", "workshop")[int(rng.integers(4))],
         size_m=size,
-        light=Light(light.daylight, max(light.lamps, 3.0), light.open_windows),
+        light=light if pale else Light(light.daylight, max(light.lamps, 3.0), light.open_windows),
     )
     w, d, h = rng.uniform(0.7, 1.8), rng.uniform(0.6, 1.0), rng.uniform(0.68, 0.78)
-    lent = palette.lent("table")
+    if pale:
+        w, d = rng.uniform(1.4, 2.4), rng.uniform(0.8, 1.3)
+    lent = None if pale else palette.lent("table")
     w, d, h = lent.size_m if lent else (w, d, h)
-    made = lent or furniture.table(palette, (w, d, h))
+    plate = palette.plain(palette.off_white(), rng.uniform(0.3, 0.8)) if pale else None
+    made = lent or furniture.table(palette, (w, d, h), plate=plate)
     top = made.tops[0]
     area = (top.x_m[1] - top.x_m[0]) * (top.y_m[1] - top.y_m[0])
     count = int(area * rng.uniform(14, 48)) + 3 if crowded else int(rng.integers(1, 7))
@@ -79,9 +85,16 @@ def _seated(palette: Palette, table_m: tuple[float, float], *, side: int) -> Par
 
 
 def workplace(palette: Palette) -> tuple[Stage, Surface, float]:
-    """A table at which one or two people work, and the room around it; returns what ``table_scene`` does."""
+    """A table at which one or two people work, and the room around it; returns what ``table_scene`` does.
+
+    Half of the tables are large, pale and nearly bare, under poor light, so that they look like a wall or a ceiling.
+    """
     rng = palette.rng
-    stage, surface, height = table_scene(palette, crowded=bool(rng.random() < 0.45), workers=int(rng.integers(1, 3)))
+    workers = int(rng.integers(1, 3))
+    if rng.random() < 0.5:
+        stage, surface, height = table_scene(palette, crowded=False, workers=workers, pale=True)
+    else:
+        stage, surface, height = table_scene(palette, crowded=bool(rng.random() < 0.45), workers=workers)
     if rng.random() < 0.2:
         stage.parts += placed(_hand(palette), surface.middle, yaw_rad=rng.uniform(0, 6))
     return stage, surface, height
