@@ -95,7 +95,7 @@ def _ground_floor(palette: Palette, width: float, storey: float, *, shop: bool) 
 
 
 def roof_over(palette: Palette, width: float, depth: float, eaves: float, kind: Roof) -> Parts:
-    """A roof with overhangs and perhaps a chimney; ``house`` closes the gables with triangles of wall."""
+    """A roof with overhangs and perhaps a chimney; ``_gables`` closes the ends of a gable roof."""
     rng, tile = palette.rng, palette.roof()
     over = rng.uniform(0.15, 0.5)
     w, y0, y1 = width / 2 + (over if kind != "flat" else 0), -over, depth + over
@@ -171,19 +171,22 @@ def house(
     roof = roof or (kinds[int(rng.choice(3, p=[0.6, 0.2, 0.2]))] if floors < 5 else "flat")
     made = roof_over(palette, width, depth, height, roof)
     if roof == "gable":
-        rise = float(made[0].vertices[:, 2].max()) - height
-        for s in (-1, 1):
-            corner = np.array(
-                [
-                    [(s * width / 2, 0, height), (s * width / 2, depth, height)],
-                    [(s * width / 2, depth / 2, height + rise)] * 2,
-                ],
-                float,
-            )
-            made.append(sheet(surface, corner, smooth=False))
+        made += _gables(surface, width, depth, height, made)
     if rng.random() < 0.5:
         made.append(rod(palette.metal(), (width / 2 - 0.12, -0.06, 0), (width / 2 - 0.12, -0.06, height), 0.05))
     return parts + made
+
+
+def _gables(surface: Material, width: float, depth: float, height: float, roof: Parts) -> Parts:
+    """The triangles of wall below the two ends of a gable roof."""
+    rise = float(roof[0].vertices[:, 2].max()) - height
+    ends = []
+    for s in (-1, 1):
+        eaves = [(s * width / 2, 0, height), (s * width / 2, depth, height)]
+        ends.append(
+            sheet(surface, np.array([eaves, [(s * width / 2, depth / 2, height + rise)] * 2], float), smooth=False)
+        )
+    return ends
 
 
 def _other_walls(
@@ -228,4 +231,7 @@ def far_block(palette: Palette, width: float, depth: float, height: float) -> Pa
         for k in range(columns):
             x, z = -width / 2 + width * (k + 0.5) / columns, height * (i + 0.35) / rows
             parts.append(quad(pane, (x - 0.5, -0.02, z), (1.0, 0, 0), (0, 0, 1.3)))
-    return parts + (roof_over(palette, width, depth, height, "gable") if height < 13 and rng.random() < 0.7 else [])
+    if height >= 13 or rng.random() >= 0.7:
+        return parts
+    roof = roof_over(palette, width, depth, height, "gable")
+    return parts + roof + _gables(surface, width, depth, height, roof)
