@@ -22,6 +22,7 @@ from latentdepth.synth.scene import Scene, SceneKind, Sky, View
 from latentdepth.synth.shapes import placed
 from latentdepth.synth.skies import any_weather, sky_of
 from latentdepth.synth.stage import Footprint, Stage, footprint_of, merged
+from latentdepth.synth.terrain import height_at
 from latentdepth.synth.textures import Texture
 from latentdepth.synth.views import any_camera
 
@@ -140,7 +141,7 @@ def _portrait(
             int(content.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
         ]
         stage, ground, _ = landscapes.landscape(palette, theme)
-        at = np.array([0.0, 0.0, float(ground(np.zeros(1), np.zeros(1))[0])])
+        at = np.array([0.0, 0.0, height_at(ground)])
     elif background == 1:
         stage, half, kerb = streets.street(palette)
         at = _free_place(stage, spot, ((-half - 1.2, half + 1.2), (-8.0, 12.0)), content)

@@ -16,7 +16,7 @@ from latentdepth.synth.palette import Palette
 from latentdepth.synth.scene import Material, Mesh
 from latentdepth.synth.shapes import Parts, ball, box, merged_as_one, placed, rod, tube
 from latentdepth.synth.stage import Stage
-from latentdepth.synth.terrain import Heights
+from latentdepth.synth.terrain import Heights, height_at
 
 Growth = Literal["gutter", "ridge", "trellis"]
 _MOST_TRIANGLES = 240_000
@@ -49,7 +49,7 @@ def crop_rows(palette: Palette) -> tuple[Stage, Heights, Rows]:
         float(rng.uniform(1.0, 2.0) if growth == "trellis" else rng.uniform(0.18, 0.5)),
         float(rng.uniform(4, 9)),
     )
-    base = float(ground(np.zeros(1), np.zeros(1))[0])
+    base = height_at(ground)
     bed = _bed(palette, rows)
     protos = [_plant(palette, rows) for _ in range(4)]
     step = max(0.75 * rows.plant_m, 0.2) if growth != "trellis" else float(rng.uniform(0.3, 0.5))

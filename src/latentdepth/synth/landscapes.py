@@ -260,7 +260,7 @@ def landscape(
     theme = theme or themes[int(rng.choice(7, p=[0.2, 0.17, 0.18, 0.14, 0.08, 0.12, 0.11]))]
     height = terrain.hills(rng, _relief(rng, theme), sharp=theme in ("mountains", "dunes"))
     stage = Stage(palette, (-80, 80), (-80, 80))
-    origin = float(height(np.zeros(1), np.zeros(1))[0])
+    origin = terrain.height_at(height)
     sea = -np.inf
     if theme == "coast" or rng.random() < 0.15:
         sea = origin - rng.uniform(0.4, 3.0)

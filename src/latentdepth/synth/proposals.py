@@ -16,7 +16,7 @@ from latentdepth.synth.scene import View
 from latentdepth.synth.shapes import Point
 from latentdepth.synth.stage import Stage
 from latentdepth.synth.tabletops import Surface
-from latentdepth.synth.terrain import Heights
+from latentdepth.synth.terrain import Heights, height_at
 from latentdepth.synth.views import hand_held_roll, looking
 
 NewCamera = Callable[[float, float], Camera]
@@ -157,7 +157,7 @@ def in_landscape(
     found: list[View] = []
     for _ in range(count):
         x, y = rng.normal(0, 4, 2)
-        ground = max(float(height(np.array([x]), np.array([y]))[0]), sea_m)
+        ground = max(height_at(height, x, y), sea_m)
         lift = float(
             rng.choice([rng.uniform(1.3, 1.9), rng.uniform(0.3, 1.2), rng.uniform(3, 40)], p=[0.62, 0.22, 0.16])
         )
@@ -246,7 +246,7 @@ def over_workplace(
 def between_rows(ground: Heights, rows: Rows, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
     """From the aisle at a row beside it, a fifth along the rows; from knee height to a head above the plants."""
     found: list[View] = []
-    base = float(ground(np.zeros(1), np.zeros(1))[0])
+    base = height_at(ground)
     top = rows.bed_m + rows.plant_m
     clear = rows.gap_m / 2 - 0.35
     for _ in range(count):

@@ -85,6 +85,11 @@ def ground(
     return parts
 
 
+def height_at(height: Heights, x: float = 0.0, y: float = 0.0) -> float:
+    """Metres at one point, the origin unless told otherwise."""
+    return float(height(np.array([x]), np.array([y]))[0])
+
+
 def on_ground(height: Heights, xy: Float[np.ndarray, "n 2"], sink_m: float = 0.0) -> Float[np.ndarray, "n 3"]:
     """Points on the terrain."""
     return np.column_stack((xy, height(xy[:, 0], xy[:, 1]) - sink_m))
