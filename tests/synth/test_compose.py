@@ -145,7 +145,7 @@ def test_cameras_on_a_car_see_the_road_and_far_beyond(number: int) -> None:
     views = from_car((x, y, roof), np.random.default_rng(5), lambda a, b: Camera.from_fov((a + b) / 2, 384, 288), 40)
     eyes = np.stack([view.world_from_camera[:3, 3] for view in views])
     assert all(stage.clear_at(*map(float, eye), gap_m=0.0) for eye in eyes)
-    assert np.abs(eyes - (x, y, roof)).max() < 1.1
+    assert np.abs(eyes - (x, y, roof)).max() < 1.3
     ahead = np.stack([view.world_from_camera[:3, 2] for view in views])
     assert (np.abs(ahead[:, 2]) < 0.35).all()
     assert (ahead[:, 1] > 0.7).sum() > (ahead[:, 1] < -0.7).sum() > 0

@@ -140,13 +140,18 @@ def in_street(stage: Stage, half_m: float, rng: np.random.Generator, camera: New
 
 
 def from_car(roof: Point, rng: np.random.Generator, camera: NewCamera, count: int) -> list[View]:
-    """From around a car's roof: ahead along +y most often, else to any side; level but for a few degrees."""
+    """From the rim of a car's roof outwards: ahead along +y most often, else to any side; level but for a few degrees.
+
+    The car itself is mostly out of sight: its bonnet is so near that in disparity nothing else would tell.
+    """
     found: list[View] = []
     for _ in range(count):
-        eye = np.array(roof) + np.array([rng.uniform(-0.65, 0.65), rng.uniform(-1.0, 0.9), rng.uniform(0.12, 0.4)])
         yaw = rng.normal(0, 0.3) if rng.random() < 0.35 else rng.uniform(-np.pi, np.pi)
-        target = eye + _ahead(np.pi / 2 - yaw, float(np.radians(rng.normal(-2, 5))))
-        found.append(looking(camera(40, 100), eye, target, roll_deg=float(rng.normal(0, 2))))
+        side, along = np.sin(yaw), np.cos(yaw)
+        out = np.array([0.75 * side, 1.1 * along, 0.0]) * rng.uniform(0.8, 1.1)
+        eye = np.array(roof) + out + np.array([0.0, 0.0, rng.uniform(0.15, 0.5)])
+        target = eye + np.array([side, along, np.tan(np.radians(rng.normal(1, 5)))])
+        found.append(looking(camera(40, 90), eye, target, roll_deg=float(rng.normal(0, 2))))
     return found
 
 
