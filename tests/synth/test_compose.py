@@ -8,6 +8,7 @@ import pytest
 from latentdepth.core.types import Camera
 from latentdepth.synth.compose import KINDS, compose, kind_of
 from latentdepth.synth.crops import crop_rows
+from latentdepth.synth.landscapes import landscape
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.proposals import from_car
 from latentdepth.synth.roads import road
@@ -164,6 +165,18 @@ def test_crops_stand_in_rows_beside_the_camera(number: int) -> None:
     for view in compose(7, number, kind="crops").views:
         eye = view.world_from_camera[:3, 3]
         assert abs(eye[0]) < 1.2 - 0.35  # never inside a row: the widest gap is 2.4 m
+
+
+def test_farmland_leaves_its_middle_to_the_crops_of_others() -> None:
+    """Its own rows of bushes stand within 9 m of the origin, where `crops` has its aisle."""
+    near: dict[bool, list[int]] = {True: [], False: []}
+    for planted, counts in near.items():
+        for seed in range(4):
+            stage, _, _ = landscape(Palette(np.random.default_rng(seed)), "farmland", planted=planted)
+            small = [part.vertices.mean(0) for part in stage.parts if np.ptp(part.vertices[:, 0]) < 1.5]
+            counts.append(sum(abs(x) < 9.5 and 1 < y < 27 for x, y, _ in small))
+    assert max(near[True]) > 100
+    assert max(near[False]) < 50
 
 
 def test_open_country_reaches_far(scenes: dict[tuple[SceneKind, int], Scene]) -> None:

@@ -40,7 +40,7 @@ def crop_rows(palette: Palette) -> tuple[Stage, Heights, Rows]:
     """A field in open country, its ground, and its rows."""
     rng = palette.rng
     theme: landscapes.Theme = ("garden", "farmland", "meadow")[int(rng.integers(3))]
-    stage, ground, _ = landscapes.landscape(palette, theme, most_triangles=100_000)
+    stage, ground, _ = landscapes.landscape(palette, theme, most_triangles=100_000, planted=False)
     growth: Growth = ("gutter", "ridge", "trellis")[int(rng.choice(3, p=[0.5, 0.25, 0.25]))]
     rows = Rows(
         growth,

@@ -249,11 +249,12 @@ def _sinking(dry: Heights, shore_m: float, yaw_rad: float, slope: float) -> Heig
 
 
 def landscape(
-    palette: Palette, theme: Theme | None = None, *, most_triangles: int = 210_000
+    palette: Palette, theme: Theme | None = None, *, most_triangles: int = 210_000, planted: bool = True
 ) -> tuple[Stage, Heights, float]:
     """Open country, its height function and the level of its water (-inf where there is none).
 
-    ``most_triangles``: from how many on no more trees and bushes are put, where a caller has much to add.
+    ``most_triangles``: from how many on no more trees and bushes are put, where a caller has much to add. ``planted``:
+    farmland may have its own crops around the origin.
     """
     rng = palette.rng
     themes: tuple[Theme, ...] = ("meadow", "farmland", "forest", "mountains", "dunes", "coast", "garden")
@@ -271,6 +272,6 @@ def landscape(
     _ground(stage, height, theme)
     _trees(stage, height, theme, sea, most_triangles)
     _details(stage, height, theme, sea, most_triangles)
-    if theme == "farmland" and rng.random() < 0.6:
+    if theme == "farmland" and planted and rng.random() < 0.6:
         _crop_rows(stage, height)
     return stage, height, sea
