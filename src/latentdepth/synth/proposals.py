@@ -147,10 +147,10 @@ def from_car(roof: Point, rng: np.random.Generator, camera: NewCamera, count: in
     found: list[View] = []
     for _ in range(count):
         yaw = rng.normal(0, 0.3) if rng.random() < 0.35 else rng.uniform(-np.pi, np.pi)
-        side, along = np.sin(yaw), np.cos(yaw)
-        out = np.array([0.75 * side, 1.1 * along, 0.0]) * rng.uniform(0.8, 1.1)
+        heading = np.pi / 2 - yaw
+        out = np.array([0.75, 1.1, 0.0]) * _ahead(heading, 0.0) * rng.uniform(0.8, 1.1)
         eye = np.array(roof) + out + np.array([0.0, 0.0, rng.uniform(0.15, 0.5)])
-        target = eye + np.array([side, along, np.tan(np.radians(rng.normal(1, 5)))])
+        target = eye + _ahead(heading, np.radians(rng.normal(1, 5)))
         found.append(looking(camera(40, 90), eye, target, roll_deg=float(rng.normal(0, 2))))
     return found
 
@@ -216,7 +216,7 @@ def from_above(
 def over_workplace(
     stage: Stage, surface: Surface, height: float, rng: np.random.Generator, camera: NewCamera, count: int
 ) -> list[View]:
-    """From above a table, aslant over its edge to who sits there and the floor; as often hung upside down as not.
+    """From above a table, aslant over its edge to who sits there and the floor; mostly hung upside down.
 
     Half of them from so near that the table fills half of the picture.
     """
@@ -227,19 +227,19 @@ def over_workplace(
     for _ in range(3 * count):
         if len(found) == count:
             break
-        near = rng.random() < 0.5
-        if near:
+        if rng.random() < 0.5:
             side = float(rng.choice([-1, 1]))
             beside = (1 - across) * half * rng.uniform(-0.6, 0.6)
             eye = middle + beside - side * across * half * rng.uniform(-0.1, 1.0)
             eye[2] = min(middle[2] + rng.uniform(0.38, 0.9), highest)
             target = middle + beside + side * across * half * rng.uniform(0.4, 1.7) + rng.normal(0, 0.1, 3)
+            target[2] = rng.uniform(0.5, 1.05) * middle[2]
         else:
             eye = middle + half * np.array([*rng.uniform(-1.1, 1.1, 2), 0.0])
             eye[2] = rng.uniform(min(middle[2] + 0.5, highest - 0.1), min(middle[2] + 1.7, highest))
             angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.5)
             target = middle + reach * half * np.array([np.cos(angle), np.sin(angle), 0.0])
-        target[2] = rng.uniform(0.5 if near else 0.3, 1.05) * middle[2]
+            target[2] = rng.uniform(0.3, 1.05) * middle[2]
         rolls = (rng.normal(0, 6), 180 + rng.normal(0, 10), rng.uniform(-180, 180))
         roll = rolls[int(rng.choice(3, p=[0.35, 0.5, 0.15]))]
         if _within(stage, eye) and target[2] < eye[2] - 0.3:

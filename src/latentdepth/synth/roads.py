@@ -5,23 +5,16 @@ The road runs along y through the origin, its surface at z = 0. Knows no cameras
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
 import numpy as np
 
 from latentdepth.synth import buildings, plants, street_furniture, vehicles
 from latentdepth.synth.palette import Palette
-from latentdepth.synth.props import REPEATED
-from latentdepth.synth.scene import Mesh
+from latentdepth.synth.roadway import TRUNK, cars, crossing, dashes, land, lent_cars, masts
 from latentdepth.synth.shapes import Parts, Point, bounds, box, merged_as_one, placed, quad
-from latentdepth.synth.stage import Footprint, Stage, spread_along
-from latentdepth.synth.streets import land
+from latentdepth.synth.stage import Stage, spread_along
 
-_TRUNK = Footprint((-0.4, 0.4), (-0.4, 0.4), 4.0)
 _AHEAD_M, _BACK_M = 240.0, 160.0
 _LANE_M = 3.5
-Beside = Literal["car park", "lawn", "wood", "yard", "field"]
 
 
 def road(palette: Palette) -> tuple[Stage, Point]:
@@ -63,40 +56,31 @@ def _surface(palette: Palette, half: float, middle: float, lanes: int) -> Parts:
         parts.append(box(strip, (middle, length, 0.32), (0, (_AHEAD_M - _BACK_M) / 2, -0.2)))
     white = palette.plain(np.full(3, rng.uniform(0.55, 0.85)), 0.8)
     warm = palette.plain(np.array([0.75, 0.55, 0.12]), 0.8) if rng.random() < 0.4 else white
-    marks: list[Mesh] = []
-
-    def line(x: float, dash_m: float, gap_m: float, paint: list[Mesh]) -> None:
-        for y in np.arange(-_BACK_M, _AHEAD_M - dash_m, dash_m + gap_m):
-            paint.append(quad(white, (x - 0.06, float(y), 0.006), (0.12, 0, 0), (0, dash_m, 0)))
-
+    reach = (-_BACK_M, _AHEAD_M)
     dash, gap = rng.uniform(2, 4), rng.uniform(4, 9)
+    marks: Parts = []
     for side in (-1, 1):
         for k in range(1, lanes):
-            line(side * (middle / 2 + k * _LANE_M), dash, gap, marks)
+            marks += dashes(white, side * (middle / 2 + k * _LANE_M), reach, dash, gap)
         if rng.random() < 0.7:
-            line(side * (half - 0.25), 40.0, 0.0, marks)
+            marks += dashes(white, side * (half - 0.25), reach, 40.0, 0.0)
         for k in range(lanes):
             if rng.random() < 0.3:
                 x, y = side * (middle / 2 + (k + 0.5) * _LANE_M), float(rng.uniform(4, 30))
                 marks.append(quad(white, (x - 0.08, y, 0.007), (0.16, 0, 0), (0, 2.2, 0)))
                 marks.append(quad(white, (x - 0.4, y + 2.2, 0.007), (0.8, 0, 0), (0, 0.8, 0)))
-    inner: list[Mesh] = []
+    inner: Parts = []
     if rng.random() < 0.8:
-        line(middle / 2 + 0.15, 40.0, 0.0, inner)
-        line(-middle / 2 - 0.15, 40.0, 0.0, inner)
+        for side in (1, -1):
+            inner += dashes(warm, side * (middle / 2 + 0.15), reach, 40.0, 0.0)
     if rng.random() < 0.4:
-        y = float(rng.uniform(5, 40))
-        marks += [quad(white, (float(x), y, 0.007), (0.5, 0, 0), (0, 3, 0)) for x in np.arange(-half, half - 0.5, 1.1)]
-    parts += [merged_as_one(marks)] if marks else []
-    if inner:
-        lines = merged_as_one(inner)
-        parts.append(Mesh(lines.vertices, lines.faces, warm, lines.uv, lines.smooth))
-    return parts
+        marks += crossing(white, float(rng.uniform(5, 40)), np.arange(-half, half - 0.5, 1.1))
+    return parts + [merged_as_one(lines) for lines in (marks, inner) if lines]
 
 
 def _traffic(stage: Stage, middle: float, lanes: int) -> None:
     """Cars in every lane, dense or sparse, ahead and behind."""
-    rng, fleet = stage.rng, _fleet(stage.palette)
+    rng, fleet = stage.rng, cars(stage.palette, 3) + lent_cars(stage.palette)
     for side in (-1, 1):
         for k in range(lanes):
             x = side * (middle / 2 + (k + 0.5) * _LANE_M)
@@ -108,13 +92,6 @@ def _traffic(stage: Stage, middle: float, lanes: int) -> None:
                 stage.put(made, (x + rng.normal(0, 0.2), y, 0), float(rng.choice([0.0, np.pi])), gap_m=1.5)
 
 
-def _fleet(palette: Palette) -> list[Parts]:
-    """A few cars, vans and lent models, of which all are copies."""
-    fleet = [vehicles.car(palette), vehicles.car(palette), vehicles.car(palette), vehicles.any_vehicle(palette)]
-    models = [palette.lent("car", most_faces=2 * REPEATED) for _ in range(4)]
-    return fleet + [model.parts for model in models if model]
-
-
 def _along(stage: Stage, side: int, half: float, walk: float) -> None:
     """One side of the road, a stretch after another, each of another use."""
     palette, rng = stage.palette, stage.rng
@@ -122,19 +99,14 @@ def _along(stage: Stage, side: int, half: float, walk: float) -> None:
         path = palette.paving()
         low = (_AHEAD_M - _BACK_M) / 2
         stage.parts.append(box(path, (walk, _AHEAD_M + _BACK_M, 0.3), (side * (half + walk / 2), low, -0.18)))
-    kinds: dict[Beside, Callable[[Stage, int, float, float, float], None]] = {
-        "car park": _car_park,
-        "lawn": _lawn,
-        "wood": _wood,
-        "yard": _yard,
-        "field": lambda *_: None,
-    }
+    uses = (_car_park, _lawn, _wood, _yard, None)
     weights = rng.dirichlet([1.2, 1.2, 0.8, 0.8, 0.4])
     y, edge = -90.0, half + walk
     while y < 200:
         length = float(rng.uniform(25, 70))
-        name = list(kinds)[int(rng.choice(len(kinds), p=weights))]
-        kinds[name](stage, side, edge, y, length)
+        use = uses[int(rng.choice(len(uses), p=weights))]
+        if use:
+            use(stage, side, edge, y, length)
         y += length
 
 
@@ -156,13 +128,13 @@ def _car_park(stage: Stage, side: int, edge: float, y: float, length: float) -> 
     verge = float(rng.uniform(0.5, 5))
     inner = side * (edge + verge)
     stage.parts.append(quad(palette.asphalt(), (inner, y, 0.004), (side * depth, 0, 0), (0, length, 0)))
-    fleet = _fleet(palette)[:4]
+    fleet = cars(palette, 3)
     full = float(rng.uniform(0.1, 0.8))
     for x in np.arange(edge + verge + 3, edge + verge + depth - 3, 9.0):
         for at in np.arange(y + 2, y + length - 2, 2.8):
             if rng.random() < full and stage.has_room(150_000):
                 yaw = np.pi / 2 * float(rng.choice([-1, 1])) + rng.normal(0, 0.03)
-                stage.put(fleet[int(rng.integers(4))], (side * x, float(at), 0), yaw, gap_m=0.1)
+                stage.put(fleet[int(rng.integers(len(fleet)))], (side * x, float(at), 0), yaw, gap_m=0.1)
     size = (float(rng.uniform(0.4, 0.95)) * length, float(rng.uniform(10, 25)))
     _building(stage, side, edge + verge + depth + 1, y + length / 2, size, int(rng.integers(1, 3)))
     _trees(stage, side, edge + verge / 2, y, length, int(rng.integers(0, 3)))
@@ -214,7 +186,7 @@ def _trees(stage: Stage, side: int, off_m: float, y: float, length: float, count
             tree = (
                 plants.conifer(palette, height_m=rng.uniform(4, 11)) if tall else plants.broadleaf(palette, leaves=2600)
             )
-            stage.put(tree, at, rng.uniform(0, 6), body=None if tall else _TRUNK)
+            stage.put(tree, at, rng.uniform(0, 6), body=None if tall else TRUNK)
         else:
             size = (float(rng.uniform(3, 8)), float(rng.uniform(4, 11)))
             stage.parts += placed(plants.canopy(palette, size, rows=11), at)
@@ -229,7 +201,7 @@ def _planted(stage: Stage, middle: float) -> None:
     tree = grown or plants.broadleaf(palette, height_m=rng.uniform(3, 6), leaves=1500)
     for y in spread_along(rng, -40, 110, (6, 20)):
         if stage.has_room(180_000):
-            stage.put(tree, (rng.normal(0, 0.2), y, 0.1), rng.uniform(0, 6), body=None if grown else _TRUNK)
+            stage.put(tree, (rng.normal(0, 0.2), y, 0.1), rng.uniform(0, 6), body=None if grown else TRUNK)
 
 
 def _masts(stage: Stage, side: int, x_m: float) -> None:
@@ -238,9 +210,6 @@ def _masts(stage: Stage, side: int, x_m: float) -> None:
     if rng.random() < 0.6:
         post = street_furniture.lamp_post(palette)
         places = spread_along(rng, -80, 180, (22, 45))
-        for y in places:
-            stage.put(post, (side * x_m, y, 0), -side * np.pi / 2, gap_m=-0.5, interest=False)
-        if rng.random() < 0.5 and len(places) > 1:
-            stage.parts += street_furniture.cables(palette, [(side * x_m, y, rng.uniform(5.5, 8)) for y in places])
+        masts(stage, post, side, x_m, places, wired=0.5, wire_m=(5.5, 8))
     for y in spread_along(rng, -40, 90, (12, 60)):
         stage.put(street_furniture.traffic_sign(palette), (side * (x_m + 0.4), y, 0), 0.0 if side > 0 else np.pi)

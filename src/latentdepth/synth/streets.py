@@ -9,14 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from latentdepth.synth import buildings, clutter, people, plants, street_furniture, terrain, vehicles
+from latentdepth.synth import buildings, clutter, people, plants, street_furniture, vehicles
 from latentdepth.synth.animals import quadruped
 from latentdepth.synth.palette import Palette
-from latentdepth.synth.props import REPEATED
+from latentdepth.synth.roadway import TRUNK, cars, crossing, dashes, land, lent_cars, masts
 from latentdepth.synth.shapes import Parts, box, merged_as_one, placed, quad
 from latentdepth.synth.stage import Footprint, Stage, spread_along
 
-_TRUNK = Footprint((-0.4, 0.4), (-0.4, 0.4), 4.0)
 Style = Literal["suburb", "town", "city", "country", "square"]
 
 
@@ -42,20 +41,14 @@ def _road(stage: Stage, half_m: float, ahead_m: float, back_m: float, walk_m: fl
         return
     white = palette.plain(np.full(3, rng.uniform(0.6, 0.85)), 0.8)
     dash, gap = rng.uniform(2, 4), rng.uniform(3, 7)
-    marks = [
-        quad(white, (-0.06, float(y), 0.006), (0.12, 0, 0), (0, dash, 0))
-        for y in np.arange(-back_m, ahead_m - dash, dash + gap)
-    ]
+    marks = dashes(white, 0.0, (-back_m, ahead_m), dash, gap)
     if rng.random() < 0.5:
         marks += [
             quad(white, (s * (half_m - 0.3) - 0.05, -back_m, 0.006), (0.1, 0, 0), (0, length, 0)) for s in (-1, 1)
         ]
     if rng.random() < 0.5:
         y = rng.uniform(4, 25)
-        marks += [
-            quad(white, (float(x), y, 0.007), (0.5, 0, 0), (0, 3, 0))
-            for x in np.arange(-half_m + 0.3, half_m - 0.5, 1.0)
-        ]
+        marks += crossing(white, y, np.arange(-half_m + 0.3, half_m - 0.5, 1.0))
     stage.parts.append(merged_as_one(marks))
 
 
@@ -127,13 +120,8 @@ def _furniture(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_
     post = street_furniture.lamp_post(palette)
     for side in (-1, 1):
         if rng.random() < 0.7:
-            masts = spread_along(rng, -back_m, min(ahead_m, 120), (18, 32))
-            for y in masts:
-                stage.put(post, (side * (half_m + 0.45), y, 0), -side * np.pi / 2, gap_m=-0.5, interest=False)
-            if rng.random() < 0.45 and len(masts) > 1:
-                stage.parts += street_furniture.cables(
-                    palette, [(side * (half_m + 0.45), y, rng.uniform(5, 7.5)) for y in masts]
-                )
+            places = spread_along(rng, -back_m, min(ahead_m, 120), (18, 32))
+            masts(stage, post, side, half_m + 0.45, places, wired=0.45, wire_m=(5, 7.5))
         makers = (
             street_furniture.traffic_sign,
             street_furniture.litter_bin,
@@ -158,9 +146,7 @@ def _traffic(stage: Stage, half_m: float, ahead_m: float, back_m: float, style: 
     palette, rng = stage.palette, stage.rng
     if style == "square":
         return
-    fleet = [vehicles.car(palette), vehicles.car(palette), vehicles.any_vehicle(palette)]
-    models = [palette.lent("car", most_faces=2 * REPEATED) for _ in range(4)]
-    fleet += [model.parts for model in models if model]
+    fleet = cars(palette, 2) + lent_cars(palette)
     for side in (-1, 1):
         if rng.random() < 0.65 and stage.has_room(150_000):
             for y in spread_along(rng, -back_m, min(ahead_m, 70), (5.6, 16)):
@@ -202,13 +188,13 @@ def _greenery(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_m
     bare = rng.random() < 0.12
     # one stands beside a broad crown's trunk, but a spruce fills the ground to the tips of its lowest branches
     kinds: list[tuple[Parts, Footprint | None]] = [
-        (plants.broadleaf(palette, leaves=3000, bare=bool(bare)), _TRUNK)
+        (plants.broadleaf(palette, leaves=3000, bare=bool(bare)), TRUNK)
         if rng.random() < 0.8
         else (plants.conifer(palette, height_m=rng.uniform(4, 9)), None)
         for _ in range(2)
     ]
     if rng.random() < 0.1:
-        kinds.append((plants.palm(palette), _TRUNK))
+        kinds.append((plants.palm(palette), TRUNK))
     if rng.random() < {"suburb": 0.7, "town": 0.5, "city": 0.4, "country": 0.8, "square": 0.7}[style]:
         for side in (-1, 1):
             gap = rng.uniform(8, 18)
@@ -223,25 +209,6 @@ def _greenery(stage: Stage, half_m: float, walk_m: float, ahead_m: float, back_m
             stage.parts += placed(
                 plants.canopy(palette, (rng.uniform(3, 9), rng.uniform(4, 12)), rows=12), (x, y, -0.3)
             )
-
-
-def land(palette: Palette, flat_m: float) -> Parts:
-    """Grass, soil and woods, flat around the origin as far as a street reaches, hills behind."""
-    rng = palette.rng
-    relief = terrain.Relief(rng.uniform(2, 45), rng.uniform(300, 900), 0.0, max(flat_m, 60) * 0.9)
-    height = terrain.hills(rng, relief)
-    materials = [palette.grass(), palette.soil(), palette.leaves()]
-    patches = rng.uniform(0, 6, 2)
-    return terrain.ground(
-        lambda x, y: height(x, y) - 0.06,
-        700.0,
-        materials,
-        lambda middle, slope: (
-            (np.sin(middle[:, 0] / 47 + patches[0]) + np.sin(middle[:, 1] / 61 + patches[1]) > 0.7).astype(int)
-            + (slope > 0.35)
-        ),
-        count=110,
-    )
 
 
 def street(palette: Palette) -> tuple[Stage, float, float]:

@@ -37,13 +37,13 @@ def table_scene(
     large white table under few lamps.
     """
     rng = palette.rng
-    light = Light(0.0, rng.uniform(2, 6), False) if pale else any_light(rng)
+    light = Light(0.0, rng.uniform(2, 6), False) if pale else _bright(rng, least=3.0)
     size = (rng.uniform(2.6, 6), rng.uniform(2.8, 6), rng.uniform(2.3, 2.9))
     stage, height = room(
         palette,
         theme=("dining", "bare", "office", "workshop")[int(rng.integers(4))],
         size_m=size,
-        light=light if pale else Light(light.daylight, max(light.lamps, 3.0), light.open_windows),
+        light=light,
     )
     w, d, h = rng.uniform(0.7, 1.8), rng.uniform(0.6, 1.0), rng.uniform(0.68, 0.78)
     if pale:
@@ -91,10 +91,9 @@ def workplace(palette: Palette) -> tuple[Stage, Surface, float]:
     """
     rng = palette.rng
     workers = int(rng.integers(1, 3))
-    if rng.random() < 0.5:
-        stage, surface, height = table_scene(palette, crowded=False, workers=workers, pale=True)
-    else:
-        stage, surface, height = table_scene(palette, crowded=bool(rng.random() < 0.45), workers=workers)
+    pale = bool(rng.random() < 0.5)
+    crowded = not pale and bool(rng.random() < 0.45)
+    stage, surface, height = table_scene(palette, crowded=crowded, workers=workers, pale=pale)
     if rng.random() < 0.2:
         stage.parts += placed(_hand(palette), surface.middle, yaw_rad=rng.uniform(0, 6))
     return stage, surface, height
@@ -123,7 +122,7 @@ def overhead_scene(palette: Palette) -> tuple[Stage, Surface, float]:
     if kind < 0.5:
         stage, surface, height = table_scene(palette, crowded=bool(rng.random() < 0.7))
     else:
-        stage, height = room(palette, light=_bright(rng))
+        stage, height = room(palette, light=_bright(rng, least=5.0))
         half = (rng.uniform(0.5, 1.0), rng.uniform(0.5, 1.0))
         at, _ = _cleared(stage, max(half))
         surface = Surface((at[0], at[1], 0.0), half)
@@ -147,9 +146,10 @@ def overhead_scene(palette: Palette) -> tuple[Stage, Surface, float]:
     return stage, surface, height
 
 
-def _bright(rng: np.random.Generator) -> Light:
+def _bright(rng: np.random.Generator, *, least: float) -> Light:
+    """Any light, its lamps on at ``least``."""
     light = any_light(rng)
-    return Light(light.daylight, max(light.lamps, 5.0), light.open_windows)
+    return Light(light.daylight, max(light.lamps, least), light.open_windows)
 
 
 def _mat(material: Material, surface: Surface) -> Mesh:
