@@ -191,6 +191,22 @@ def test_a_transformer_of_low_ranks_is_saved_as_a_plain_one_of_the_same_answers(
     torch.testing.assert_close(seen(plain, image), seen(task.network, image), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("part", ["all", "low_rank", "vectors"])
+def test_the_transformers_last_blocks_stay_as_they_are(part: TransformerPart):
+    torch.manual_seed(9)
+    recipe = freed("lite2+vits", part)
+    task = build_student(replace(recipe, distill=replace(recipe.distill, transformer_blocks=8)))
+    blocks = {
+        name: [int(name.split("layer.")[1].split(".")[0]), weight.requires_grad]
+        for name, weight in task.network.named_parameters()
+        if name.startswith("encoder.transformer.encoder.")
+    }
+    assert {block for block, learns in blocks.values() if learns} == set(range(8))
+    assert {block for name, (block, _) in blocks.items() if "lora" in name} == set(
+        range(8 if part == "low_rank" else 0)
+    )
+
+
 def test_a_rate_for_a_transformer_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"transformer_rate is 0\.1, for lite2\+vits students"):
         build_student(freed("vits"))
@@ -220,5 +236,9 @@ def test_a_part_of_a_transformer_that_stays_is_refused():
         ValueError, match="transformer_rank is 8, which is for transformer_part low_rank, and this is all"
     ):
         DistillOptions(transformer_rate=0.1, transformer_part="all", transformer_rank=8)
+    with pytest.raises(ValueError, match="transformer_blocks is given, but transformer_rate is 0"):
+        DistillOptions(transformer_blocks=8)
+    with pytest.raises(ValueError, match="transformer_blocks is 13; allowed is 1 to 12"):
+        DistillOptions(transformer_rate=0.1, transformer_blocks=13)
     with pytest.raises(ValueError, match="transformer_rank is 0; allowed is 1 to 383"):
         DistillOptions(transformer_rate=0.1, transformer_part="low_rank", transformer_rank=0)

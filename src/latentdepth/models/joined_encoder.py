@@ -71,14 +71,16 @@ class JoinedEncoder(nn.Module):
             torch.cat((last, self.coarser(mixed)), dim=1),
         ]
 
-    def free_transformer(self, *, matrices: bool) -> None:
-        """Let the transformer's blocks learn; its embeddings stay (see ``new_transformer``).
+    def free_transformer(self, *, matrices: bool, first: int | None = None) -> nn.ModuleList:
+        """Let the ``first`` of the transformer's blocks learn (by default all) and return them; its embeddings stay.
 
         Without their ``matrices`` what learns is norms, biases and layer scales, one weight in 300: they bend what the
         features weigh and not what they are (of biases: BitFit, arXiv 2106.10199).
         """
-        for weight in self.transformer.encoder.parameters():
+        blocks: nn.ModuleList = self.transformer.encoder.layer[:first]
+        for weight in blocks.parameters():
             weight.requires_grad_(matrices or weight.ndim == 1)
+        return blocks
 
     def _enlarged(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 hp wp"]:
         """The photo at as many of the transformer's patches as it has of ``patch_px``, rounded."""

@@ -80,6 +80,9 @@ class DistillOptions:
     all: matrices too, 21 M weights, which with batches of 8 forgot at a rate of 1.5e-5 before they learnt."""
     transformer_rank: int = 16
     """Of the differences that matrices learn with transformer_part = "low_rank"; 16 are 1.3 M weights."""
+    transformer_blocks: int | None = None
+    """How many of its blocks learn, counted from the photo's side; all of them by default. The last four of twelve were
+    where what earlier scenes had taught was lost (docs/student.md)."""
 
     def __post_init__(self) -> None:
         _within("distill", "convolution_rate", self.convolution_rate or 0, 0, 1000)
@@ -92,6 +95,10 @@ class DistillOptions:
                 f"distill.transformer_rank is {self.transformer_rank}, which is for transformer_part low_rank, and "
                 f"this is {self.transformer_part}; leave it out"
             )
+        if self.transformer_blocks is not None:
+            _within("distill", "transformer_blocks", self.transformer_blocks, 1, 12)
+            if self.transformer_rate == 0:
+                raise ValueError("distill.transformer_blocks is given, but transformer_rate is 0: none would learn")
         _within("distill", "gradient_weight", self.gradient_weight, 0, 1000)
         _within("distill", "gradient_scales", self.gradient_scales, 1, 10)
         _within("distill", "trim", self.trim, 0, 0.9)

@@ -58,9 +58,11 @@ def free_parts(network: DenseNetwork, options: DistillOptions) -> None:
             "encoder_rate speaks: leave it out"
         )
     if options.transformer_rate > 0:
-        network.encoder.free_transformer(matrices=options.transformer_part == "all")
+        blocks = network.encoder.free_transformer(
+            matrices=options.transformer_part == "all", first=options.transformer_blocks
+        )
         if options.transformer_part == "low_rank":
-            add_adapters(network.encoder.transformer.encoder, options.transformer_rank)
+            add_adapters(blocks, options.transformer_rank)
     if options.convolution_rate == 0:
         network.encoder.lite.requires_grad_(False)
 
