@@ -62,7 +62,8 @@ def test_each_stage_finds_what_an_earlier_one_left():
             made.add(verb.out.as_posix())
         elif isinstance(verb, export_checkpoint.ExportCheckpoint):
             assert f"{verb.run.as_posix()}/model" in made
-            assert verb.mean_with is None or verb.mean_with.removeprefix("dir:") in made
+            others = [other for other in (verb.mean_with, verb.rest_from) if other is not None]
+            assert {other.removeprefix("dir:") for other in others} <= made
             made.add(verb.out.as_posix())
         elif isinstance(verb, evaluate.Evaluate):
             assert {*verb.models, *verb.on} <= {f"dir:{m}" for m in made} | {f"shards:{m}" for m in made}

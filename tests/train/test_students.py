@@ -125,6 +125,29 @@ def test_a_run_is_exported_half_way_to_the_student_it_went_on_from(home: Path, t
     assert not (tmp_path / "no").exists()
 
 
+def test_a_run_is_exported_with_its_first_blocks_alone(home: Path, tmp_path: Path):
+    joined = {"network": "lite2+vits", "width": 16, "resolution": SIDE}
+    distill = {"transformer_rate": 0.5, "transformer_part": "all"}
+    run(recipe(home, student=joined, distill=distill), tmp_path / "whole", quiet=True)
+    trained = load_student(tmp_path / "whole/model")
+    before = Student(trained.facts)
+    before.save(tmp_path / "before")
+    name = f"dir:{tmp_path / 'before'}"
+    export_checkpoint(tmp_path / "whole", tmp_path / "few", rest_from=name, blocks=3, dtype="float32")
+    theirs, found = before.state_dict(), load_student(tmp_path / "few").state_dict()
+    for key, own in trained.state_dict().items():
+        block = key.removeprefix("encoder.transformer.encoder.layer.").split(".")[0]
+        assert torch.equal(found[key], own if block in ("0", "1", "2") else theirs[key]), key
+    with pytest.raises(ValueError, match="blocks is 12; allowed is 1 to 11"):
+        export_checkpoint(tmp_path / "whole", tmp_path / "no", rest_from=name, blocks=12)
+    run(recipe(home), tmp_path / "convolutions", quiet=True)
+    with pytest.raises(ValueError, match="for students with a transformer of blocks, and this is lite0"):
+        export_checkpoint(
+            tmp_path / "convolutions", tmp_path / "no", rest_from=f"dir:{tmp_path / 'convolutions/model'}"
+        )
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_resumed_run_ends_with_the_same_weights(home: Path, tmp_path: Path):
     config = recipe(home, optim={"lr": 1e-3, "warmup": 1, "schedule": "constant"}, distill={"encoder_rate": 0.1})
     run(config, tmp_path / "whole", quiet=True)

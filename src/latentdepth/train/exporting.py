@@ -14,6 +14,7 @@ from torch import Tensor
 
 from latentdepth.config import read_toml
 from latentdepth.models.diffusion import EMPTY_PROMPT, load_diffusion
+from latentdepth.models.joined_encoder import JoinedEncoder
 from latentdepth.models.source import resolve
 from latentdepth.models.student import Student, is_student, load_student
 from latentdepth.train.checkpoint import Checkpoint, checkpoints, disk_room
@@ -36,6 +37,8 @@ def export_checkpoint(
     step: int | None = None,
     ema_width: float | None = None,
     mean_with: str | None = None,
+    rest_from: str | None = None,
+    blocks: int = 8,
     dtype: Stored = "float16",
     overwrite: bool = False,
 ) -> None:
@@ -44,8 +47,9 @@ def export_checkpoint(
     What is no depth model (an autoencoder, an image prior, a teacher) is copied, its weights cast.
 
     ``ema_width`` makes a power-function average from the run's snapshots instead. ``mean_with`` names a student that
-    the run went on from: what is written is the mean of both (arXiv 2109.01903). Raises ValueError for what is not
-    there, for students of two forms, and for weights that the dtype can't hold.
+    the run went on from: what is written is the mean of both (arXiv 2109.01903). With ``rest_from``, another, all but
+    the run's first ``blocks`` of the transformer is first taken from it. Raises ValueError for what is not there, for
+    students of two forms or without such blocks, and for weights that the dtype can't hold.
     """
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; say --overwrite to replace it, or give another folder")
@@ -55,16 +59,20 @@ def export_checkpoint(
         source = _source(run, fresh / "rebuilt", weights, step, ema_width)
         if dtype == "int8" and not is_student(source):
             raise ValueError("int8 is for feed-forward students; allowed here are float32, float16 and bfloat16")
-        if mean_with is not None and not is_student(source):
-            raise ValueError(f"--mean-with is for feed-forward students, and {run} is another model; leave it out")
+        for flag, other in (("--mean-with", mean_with), ("--rest-from", rest_from)):
+            if other is not None and not is_student(source):
+                raise ValueError(f"{flag} is for feed-forward students, and {run} is another model; leave it out")
         if (source / "model_index.json").exists():
             model = load_diffusion(source, device=torch.device("cpu"), dtype=torch.float32)
             model.save(fresh, dtype=_DTYPES[dtype])
             load_diffusion(fresh, device=torch.device("cpu"), dtype=_DTYPES[dtype])
         elif is_student(source):
             student = load_student(source)
+            if rest_from is not None:
+                _keep_blocks(student, _alike("--rest-from", rest_from, student), blocks)
             if mean_with is not None:
-                _move_half_way(student, mean_with)
+                # running averages too
+                update(student.state_dict(), _alike("--mean-with", mean_with, student).state_dict(), 0.5)
             student.save(fresh, dtype=_DTYPES[dtype])
             load_student(fresh)
         else:
@@ -74,20 +82,32 @@ def export_checkpoint(
             shutil.rmtree(out)
 
 
-def _move_half_way(student: Student, name: str) -> None:
-    """The student's weights and running averages become the mean of its own and those of the student ``name``."""
+def _alike(flag: str, name: str, student: Student) -> Student:
+    """The student ``name``; ValueError unless it is of the other's form."""
     folder = resolve(name)
     if not is_student(folder):
-        raise ValueError(
-            f"--mean-with {name} is no feed-forward student of latentdepth; name one that the run went on from"
-        )
+        raise ValueError(f"{flag} {name} is no feed-forward student of latentdepth; name one that the run went on from")
     other = load_student(folder)
     if other.facts != student.facts:
         raise ValueError(
-            f"--mean-with {name} is a student of another form: {other.facts}, and the run's is {student.facts}; "
+            f"{flag} {name} is a student of another form: {other.facts}, and the run's is {student.facts}; "
             "name one that the run went on from"
         )
-    update(student.state_dict(), other.state_dict(), 0.5)
+    return other
+
+
+def _keep_blocks(student: Student, other: Student, blocks: int) -> None:
+    """All of ``student`` but its transformer's first ``blocks`` becomes as ``other`` is; in place."""
+    if not isinstance(student.encoder, JoinedEncoder):
+        raise ValueError(
+            f"--rest-from is for students with a transformer of blocks, and this is {student.facts.encoder}"
+        )
+    depth = len(student.encoder.transformer.encoder.layer)
+    if not 1 <= blocks < depth:
+        raise ValueError(f"--blocks is {blocks}; allowed is 1 to {depth - 1}: the rest is what --rest-from gives")
+    kept = tuple(f"encoder.transformer.encoder.layer.{block}." for block in range(blocks))
+    theirs = other.state_dict()
+    student.load_state_dict({n: own if n.startswith(kept) else theirs[n] for n, own in student.state_dict().items()})
 
 
 def copy_cast(source: Path, target: Path, dtype: torch.dtype) -> None:

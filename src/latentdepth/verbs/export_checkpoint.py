@@ -28,6 +28,11 @@ class ExportCheckpoint:
     mean_with: str | None = None
     """Write the mean of the run's weights and those of this feed-forward student (dir:PATH or builtin:NAME), from which
     the run went on. Such a mean often keeps what the run forgot."""
+    rest_from: str | None = None
+    """Take only the first blocks of the transformer from the run, and all else from this feed-forward student: what was
+    learnt without what the head and the last blocks forgot. With --mean-with, before the mean."""
+    blocks: int = 8
+    """How many blocks --rest-from leaves as the run has them."""
     dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"
     """What the weights are stored in. int8 (with a scale for each output channel): for feed-forward students, half the
     size of float16."""
@@ -46,6 +51,8 @@ def run(verb: ExportCheckpoint) -> int:
         step=verb.step,
         ema_width=verb.ema_width,
         mean_with=verb.mean_with,
+        rest_from=verb.rest_from,
+        blocks=verb.blocks,
         dtype=verb.dtype,
         overwrite=verb.overwrite,
     )
