@@ -14,6 +14,7 @@ set -eu
 # 1. Synthetic scenes with exact depth: what is trained on, and others that no training sees.
 latentdepth synth data/synthetic --scenes 2000 --seed 0
 latentdepth synth data/held-back --scenes 100 --seed 1
+latentdepth synth data/kinds --scenes 600 --seed 2 --views 4 --kinds room street drive tabletop workplace crops
 
 # 2. Feed-forward teachers, on scenes alone: one for labels, from DINOv2, and a small one, whose features the denoiser's are
 #    drawn to and whose encoder the student starts from.
@@ -32,7 +33,9 @@ latentdepth train tiny-diffusion
 # 5. The student: a convolutional one on the same scenes and labels, whose encoder starts as the small teacher's; then the
 #    same with the first teacher's transformer beside that encoder, on scenes alone; then on photos it has labelled itself;
 #    then with gradients matched far apart and the transformer's norms learning too; then, on photos labelled anew, with
-#    differences of low rank for its matrices; then that once more, of which half is kept.
+#    differences of low rank for its matrices; then that once more, of which half is kept; then twice from there, on more of
+#    the scenes that fail, once with all blocks of the transformer and once with its first eight. Of the former the first
+#    eight blocks are kept, of both the mean.
 latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
@@ -43,7 +46,12 @@ latentdepth predict data/photos --recursive --model dir:runs/layout-student/mode
 latentdepth train adapted-student
 latentdepth predict data/photos --recursive --model dir:runs/adapted-student/model --to shards --members 2 --out data/labels-adapted
 latentdepth train adapted-student --out runs/again-student --base.model dir:runs/adapted-student/model --data.3.path data/labels-adapted --data.4.path data/labels-adapted --distill.transformer-rank 32 --loop.steps 890 --loop.seed 191
-latentdepth export-checkpoint runs/again-student models/tiny-student --mean-with dir:runs/adapted-student/model --dtype int8 --overwrite
+latentdepth export-checkpoint runs/again-student models/half-student --mean-with dir:runs/adapted-student/model --dtype int8 --overwrite
+latentdepth predict data/photos --recursive --model dir:models/half-student --to shards --members 2 --out data/labels-half
+latentdepth train adapted-student --out runs/tables-student --base.model dir:models/half-student --data.0.path data/kinds --data.3.path data/labels-half --data.4.path data/labels-half --distill.transformer-rank 32 --loop.steps 640 --loop.seed 197
+latentdepth train adapted-student --out runs/roads-student --base.model dir:models/half-student --data.0.path data/kinds --data.3.path data/labels-half --data.4.path data/labels-half --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-blocks 8 --loop.steps 500 --loop.seed 223
+latentdepth export-checkpoint runs/tables-student models/tables-student --rest-from dir:models/half-student --overwrite
+latentdepth export-checkpoint runs/roads-student models/tiny-student --mean-with dir:models/tables-student --dtype int8 --overwrite
 
 # 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
 latentdepth train guided-diffusion
