@@ -71,13 +71,18 @@ class JoinedEncoder(nn.Module):
             torch.cat((last, self.coarser(mixed)), dim=1),
         ]
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer's, from the photo's side."""
+        return self.transformer.encoder.layer
+
     def free_transformer(self, *, matrices: bool, first: int | None = None) -> nn.ModuleList:
         """Let the ``first`` of the transformer's blocks learn (by default all) and return them; its embeddings stay.
 
         Without their ``matrices`` what learns is norms, biases and layer scales, one weight in 300: they bend what the
         features weigh and not what they are (of biases: BitFit, arXiv 2106.10199).
         """
-        blocks: nn.ModuleList = self.transformer.encoder.layer[:first]
+        blocks = self.blocks[:first]
         for weight in blocks.parameters():
             weight.requires_grad_(matrices or weight.ndim == 1)
         return blocks

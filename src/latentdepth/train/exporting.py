@@ -69,7 +69,7 @@ def export_checkpoint(
         elif is_student(source):
             student = load_student(source)
             if rest_from is not None:
-                _keep_blocks(student, _alike("--rest-from", rest_from, student), blocks)
+                student = _with_blocks(_alike("--rest-from", rest_from, student), student, blocks)
             if mean_with is not None:
                 # running averages too
                 update(student.state_dict(), _alike("--mean-with", mean_with, student).state_dict(), 0.5)
@@ -96,18 +96,17 @@ def _alike(flag: str, name: str, student: Student) -> Student:
     return other
 
 
-def _keep_blocks(student: Student, other: Student, blocks: int) -> None:
-    """All of ``student`` but its transformer's first ``blocks`` becomes as ``other`` is; in place."""
-    if not isinstance(student.encoder, JoinedEncoder):
+def _with_blocks(rest: Student, student: Student, blocks: int) -> Student:
+    """``rest`` with the first ``blocks`` of the transformer of ``student``, which is of the same form; in place."""
+    if not (isinstance(rest.encoder, JoinedEncoder) and isinstance(student.encoder, JoinedEncoder)):
         raise ValueError(
             f"--rest-from is for students with a transformer of blocks, and this is {student.facts.encoder}"
         )
-    depth = len(student.encoder.transformer.encoder.layer)
+    depth = len(rest.encoder.blocks)
     if not 1 <= blocks < depth:
         raise ValueError(f"--blocks is {blocks}; allowed is 1 to {depth - 1}: the rest is what --rest-from gives")
-    kept = tuple(f"encoder.transformer.encoder.layer.{block}." for block in range(blocks))
-    theirs = other.state_dict()
-    student.load_state_dict({n: own if n.startswith(kept) else theirs[n] for n, own in student.state_dict().items()})
+    rest.encoder.blocks[:blocks].load_state_dict(student.encoder.blocks[:blocks].state_dict())
+    return rest
 
 
 def copy_cast(source: Path, target: Path, dtype: torch.dtype) -> None:
