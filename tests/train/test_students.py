@@ -140,6 +140,8 @@ def test_a_run_is_exported_with_its_first_blocks_alone(home: Path, tmp_path: Pat
         assert torch.equal(found[key], own if block in ("0", "1", "2") else theirs[key]), key
     with pytest.raises(ValueError, match="blocks is 12; allowed is 1 to 11"):
         export_checkpoint(tmp_path / "whole", tmp_path / "no", rest_from=name, blocks=12)
+    with pytest.raises(ValueError, match="--blocks 3 says what --rest-from leaves"):
+        export_checkpoint(tmp_path / "whole", tmp_path / "no", blocks=3)
     run(recipe(home), tmp_path / "convolutions", quiet=True)
     with pytest.raises(ValueError, match="for students with a transformer of blocks, and this is lite0"):
         export_checkpoint(

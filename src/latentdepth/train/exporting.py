@@ -38,7 +38,7 @@ def export_checkpoint(
     ema_width: float | None = None,
     mean_with: str | None = None,
     rest_from: str | None = None,
-    blocks: int = 8,
+    blocks: int | None = None,
     dtype: Stored = "float16",
     overwrite: bool = False,
 ) -> None:
@@ -48,13 +48,15 @@ def export_checkpoint(
 
     ``ema_width`` makes a power-function average from the run's snapshots instead. ``mean_with`` names a student that
     the run went on from: what is written is the mean of both (arXiv 2109.01903). With ``rest_from``, another, all but
-    the run's first ``blocks`` of the transformer is first taken from it. Raises ValueError for what is not there, for
-    students of two forms or without such blocks, and for weights that the dtype can't hold.
+    the run's first ``blocks`` (8 unless given) of the transformer is first taken from it. Raises ValueError for what
+    is not there, for students of two forms or without such blocks, and for weights that the dtype can't hold.
     """
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; say --overwrite to replace it, or give another folder")
     if ema_width is not None and weights != "saved":
         raise ValueError(f"--ema-width makes weights of its own; leave out --weights {weights}")
+    if blocks is not None and rest_from is None:
+        raise ValueError(f"--blocks {blocks} says what --rest-from leaves of the run; give that, too, or leave it out")
     with disk_room(out.parent), whole_folder(out) as fresh:
         source = _source(run, fresh / "rebuilt", weights, step, ema_width)
         if dtype == "int8" and not is_student(source):
@@ -69,7 +71,9 @@ def export_checkpoint(
         elif is_student(source):
             student = load_student(source)
             if rest_from is not None:
-                student = _with_blocks(_alike("--rest-from", rest_from, student), student, blocks)
+                student = _with_blocks(
+                    _alike("--rest-from", rest_from, student), student, 8 if blocks is None else blocks
+                )
             if mean_with is not None:
                 # running averages too
                 update(student.state_dict(), _alike("--mean-with", mean_with, student).state_dict(), 0.5)

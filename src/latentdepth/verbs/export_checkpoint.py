@@ -31,8 +31,8 @@ class ExportCheckpoint:
     rest_from: str | None = None
     """Take only the first blocks of the transformer from the run, and all else from this feed-forward student: what was
     learnt without what the head and the last blocks forgot. With --mean-with, before the mean."""
-    blocks: int = 8
-    """How many blocks --rest-from leaves as the run has them."""
+    blocks: int | None = None
+    """How many blocks --rest-from leaves as the run has them; 8 unless said."""
     dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"
     """What the weights are stored in. int8 (with a scale for each output channel): for feed-forward students, half the
     size of float16."""
