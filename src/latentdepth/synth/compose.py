@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latentdepth.core.types import Camera
-from latentdepth.synth import landscapes, people, portraits, proposals, roads, streets, tabletops
+from latentdepth.synth import in_hand, landscapes, people, portraits, proposals, roads, streets, tabletops
 from latentdepth.synth.corridors import corridor
 from latentdepth.synth.crops import crop_rows
 from latentdepth.synth.library import Entry
@@ -20,6 +20,7 @@ from latentdepth.synth.props import Props
 from latentdepth.synth.rooms import room
 from latentdepth.synth.scene import Scene, SceneKind, Sky, View
 from latentdepth.synth.shapes import placed
+from latentdepth.synth.shelves import shelf_room
 from latentdepth.synth.skies import any_weather, sky_of
 from latentdepth.synth.stage import Footprint, Stage, footprint_of, merged
 from latentdepth.synth.terrain import height_at
@@ -27,7 +28,7 @@ from latentdepth.synth.textures import Texture
 from latentdepth.synth.views import any_camera
 
 KINDS: dict[SceneKind, float] = {
-    "room": 0.30,
+    "room": 0.27,
     "street": 0.12,
     "drive": 0.05,
     "tabletop": 0.11,
@@ -37,6 +38,7 @@ KINDS: dict[SceneKind, float] = {
     "corridor": 0.07,
     "workplace": 0.04,
     "crops": 0.03,
+    "shelf": 0.03,
 }
 """Share of each kind of scene."""
 _KIND, _CONTENT, _SKY, _CAMERAS, _PROPS = range(5)
@@ -124,6 +126,9 @@ def _built(
     if kind == "crops":
         stage, ground, rows = crop_rows(palette)
         return stage, proposals.between_rows(ground, rows, rng, camera, count)
+    if kind == "shelf":
+        stage, bays = shelf_room(palette)
+        return stage, in_hand.before_bays(stage, bays, rng, camera, count)
     return _portrait(palette, rng, camera, count)
 
 

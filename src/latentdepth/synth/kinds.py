@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 SceneKind = Literal[
-    "room", "corridor", "street", "drive", "tabletop", "landscape", "overhead", "portrait", "workplace", "crops"
+    "room",
+    "corridor",
+    "street",
+    "drive",
+    "tabletop",
+    "landscape",
+    "overhead",
+    "portrait",
+    "workplace",
+    "crops",
+    "shelf",
 ]
 Layout = Literal["shards", "hypersim", "vkitti", "folder"]
