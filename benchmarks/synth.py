@@ -52,7 +52,9 @@ def one_scene(settings: Settings, number: int, out: Path) -> tuple[dict[str, flo
     wide, high = settings.width_px, settings.height_px
     views = timed(
         "choose views",
-        lambda: choose(rays, scene.views, draw, count=settings.views, width_px=wide, height_px=high),
+        lambda: choose(
+            rays, scene.views, draw, count=settings.views, width_px=wide, height_px=high, limits=scene.limits
+        ),
     )
     noisy = Tracing(samples=settings.samples, denoise=False, threads=1)
     timed("trace", lambda: render(scene, views, noisy))

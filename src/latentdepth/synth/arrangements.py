@@ -11,14 +11,28 @@ from latentdepth.synth.shapes import Parts, bounds, placed
 from latentdepth.synth.stage import Footprint, footprint_of
 
 
-def strewn(palette: Palette, top: Top, count: int, *, gap_m: float = 0.01, tries: int = 6) -> Parts:
-    """Up to ``count`` things on a top, none inside another and none over the edge."""
+def _any_thing(palette: Palette) -> Parts:
+    """What lies about on tops: mostly a small thing, now and then a small pot plant."""
+    thing = clutter.table_thing(palette)
+    if palette.rng.random() < 0.05:
+        thing = placed(flowers.pot_plant(palette), scale=float(palette.rng.uniform(0.3, 0.7)))
+    return thing
+
+
+def strewn(
+    palette: Palette,
+    top: Top,
+    count: int,
+    *,
+    make: clutter.Maker = _any_thing,
+    gap_m: float = 0.01,
+    tries: int = 6,
+) -> Parts:
+    """Up to ``count`` things by ``make`` on a top, none inside another and none over the edge."""
     rng, parts = palette.rng, []
     taken: list[Footprint] = []
     for _ in range(count):
-        thing = clutter.table_thing(palette)
-        if rng.random() < 0.05:
-            thing = placed(flowers.pot_plant(palette), scale=float(rng.uniform(0.3, 0.7)))
+        thing = make(palette)
         low, high = bounds(thing)
         size = high - low
         span = np.array([top.x_m[1] - top.x_m[0], top.y_m[1] - top.y_m[0]]) - size[:2]

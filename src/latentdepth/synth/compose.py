@@ -18,7 +18,7 @@ from latentdepth.synth.library import Entry
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.props import Props
 from latentdepth.synth.rooms import room
-from latentdepth.synth.scene import Scene, SceneKind, Sky, View
+from latentdepth.synth.scene import Limits, Scene, SceneKind, Sky, View
 from latentdepth.synth.shapes import placed
 from latentdepth.synth.shelves import shelf_room
 from latentdepth.synth.skies import any_weather, sky_of
@@ -41,6 +41,8 @@ KINDS: dict[SceneKind, float] = {
     "shelf": 0.03,
 }
 """Share of each kind of scene."""
+_LIMITS: dict[SceneKind, Limits] = {"shelf": in_hand.LIMITS}
+"""Where views keep to others than usual."""
 _KIND, _CONTENT, _SKY, _CAMERAS, _PROPS = range(5)
 
 
@@ -85,7 +87,8 @@ def compose(
     sky_rng = np.random.default_rng([seed, number, _SKY])
     sky = _sky(sky_rng, stage)
     meshes = merged(stage.parts)
-    return Scene(kind, meshes, sky, views, props.credits_of(meshes) if props else ())
+    credits = props.credits_of(meshes) if props else ()
+    return Scene(kind, meshes, sky, views, credits, _LIMITS.get(kind, Limits()))
 
 
 def _sky(rng: np.random.Generator, stage: Stage) -> Sky:

@@ -9,12 +9,14 @@ import numpy as np
 
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.proposals import NewCamera
-from latentdepth.synth.scene import Material, View
+from latentdepth.synth.scene import Limits, Material, View
 from latentdepth.synth.shapes import Parts, box, cylinder, placed, rotation, tube
 from latentdepth.synth.shelves import Bay
 from latentdepth.synth.stage import Stage
-from latentdepth.synth.views import looking
+from latentdepth.synth.views import ahead, looking
 
+LIMITS = Limits(nearest_m=0.07, median_m=(0.2, 10.0))
+"""Of its views: the hand itself is in the picture."""
 _WITH_HAND = 0.6
 """Share of the bays before which a hand is held. Each of them has one view: another would see the hand float."""
 _LEAST = 8
@@ -53,7 +55,7 @@ def _clear(stage: Stage, view: View) -> bool:
 
 def _before(bay: Bay, rng: np.random.Generator, camera: NewCamera) -> View:
     w, d, h = bay.size_m
-    outward = np.array([np.cos(bay.outward_rad), np.sin(bay.outward_rad), 0.0])
+    outward = ahead(bay.outward_rad)
     across = np.array([-outward[1], outward[0], 0.0])
     up = np.array([0.0, 0.0, 1.0])
     mouth = np.array(bay.mouth)

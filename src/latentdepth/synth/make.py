@@ -26,13 +26,11 @@ from latentdepth.synth.labels import Labels, label
 from latentdepth.synth.library import read_library
 from latentdepth.synth.mitsuba import Tracing, Variant, render
 from latentdepth.synth.photograph import any_sensor, photograph
-from latentdepth.synth.viewpoints import Limits, choose
+from latentdepth.synth.viewpoints import choose
 
 # streams of random numbers; those below ten are compose's
 _CAMERA, _SENSOR, _KIND = 10, 11, 12
 _TILE_PX = 256
-_IN_HAND = Limits(nearest_m=0.07, median_m=(0.2, 10.0))
-"""Of cameras that a robot's hand carries: the hand itself is in the picture."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def make_scene(settings: Settings, number: int, *, threads: int | None = None, v
         count=settings.views,
         width_px=settings.width_px,
         height_px=settings.height_px,
-        limits=_IN_HAND if scene.kind == "shelf" else None,
+        limits=scene.limits,
     )
     tracing = Tracing(samples=settings.samples, denoise=settings.denoise, threads=threads)
     pictures = render(scene, views, tracing, seed=number % 2**31, variant=variant)

@@ -17,7 +17,7 @@ from latentdepth.synth.shapes import Point
 from latentdepth.synth.stage import Stage
 from latentdepth.synth.tabletops import Surface
 from latentdepth.synth.terrain import Heights, height_at
-from latentdepth.synth.views import hand_held_roll, looking
+from latentdepth.synth.views import ahead, hand_held_roll, looking
 
 NewCamera = Callable[[float, float], Camera]
 """Makes a camera whose field of view lies within two angles in degrees."""
@@ -36,11 +36,6 @@ def _somewhere_clear(
     return None
 
 
-def _ahead(yaw_rad: float, rise_rad: float) -> np.ndarray:
-    """The direction ``yaw_rad`` from +x to +y and ``rise_rad`` up, of length one."""
-    return np.array([np.cos(yaw_rad) * np.cos(rise_rad), np.sin(yaw_rad) * np.cos(rise_rad), np.sin(rise_rad)])
-
-
 def _unheld(
     stage: Stage, height: float, rng: np.random.Generator, camera: NewCamera, spot: tuple[float, float]
 ) -> list[View]:
@@ -53,7 +48,7 @@ def _unheld(
         return []
     yaw, pitch = rng.uniform(0, 2 * np.pi), np.clip(np.radians(rng.normal(-18, 30)), -np.pi / 2, np.radians(60))
     eye = np.array([*spot, z])
-    chosen, target = camera(35, 100), eye + _ahead(yaw, pitch)
+    chosen, target = camera(35, 100), eye + ahead(yaw, pitch)
     return [looking(chosen, eye, target, roll_deg=float(rng.normal(0, 15)), heading_rad=float(yaw))]
 
 
@@ -148,9 +143,9 @@ def from_car(roof: Point, rng: np.random.Generator, camera: NewCamera, count: in
     for _ in range(count):
         yaw = rng.normal(0, 0.3) if rng.random() < 0.35 else rng.uniform(-np.pi, np.pi)
         heading = np.pi / 2 - yaw
-        out = np.array([0.75, 1.1, 0.0]) * _ahead(heading, 0.0) * rng.uniform(0.8, 1.1)
+        out = np.array([0.75, 1.1, 0.0]) * ahead(heading) * rng.uniform(0.8, 1.1)
         eye = np.array(roof) + out + np.array([0.0, 0.0, rng.uniform(0.15, 0.5)])
-        target = eye + _ahead(heading, np.radians(rng.normal(1, 5)))
+        target = eye + ahead(heading, np.radians(rng.normal(1, 5)))
         found.append(looking(camera(40, 90), eye, target, roll_deg=float(rng.normal(0, 2))))
     return found
 
@@ -175,7 +170,7 @@ def in_landscape(
             pitch = -abs(rng.normal(0.25, 0.35)) if rng.random() < 0.8 else -np.pi / 2
         pitch = float(np.clip(pitch, -np.pi / 2, 0.5))
         eye = np.array([x, y, ground + lift])
-        target = eye + _ahead(yaw, pitch)
+        target = eye + ahead(yaw, pitch)
         found.append(looking(camera(35, 90), eye, target, roll_deg=hand_held_roll(rng), heading_rad=float(yaw)))
     return found
 
@@ -187,7 +182,7 @@ def of_table(stage: Stage, surface: Surface, rng: np.random.Generator, camera: N
     for _ in range(count):
         target = middle + np.array([*rng.uniform(-0.7, 0.7, 2) * surface.half_m, rng.uniform(0, 0.12)])
         rise, yaw, distance = np.radians(rng.uniform(8, 60)), rng.uniform(0, 2 * np.pi), rng.uniform(0.38, 1.5)
-        eye = target + distance * _ahead(yaw, rise)
+        eye = target + distance * ahead(yaw, rise)
         if _within(stage, eye):
             found.append(looking(camera(35, 75), eye, target, roll_deg=hand_held_roll(rng)))
     return found
@@ -286,7 +281,7 @@ def of_sitter(
         distance = max(distance, 0.32 + who.size_m * 0.3)
         rise = np.radians(rng.normal(8, 14))
         target = at + np.array([0, 0, who.aim_m]) + rng.normal(0, 0.12, 3) * who.size_m
-        eye = target + distance * _ahead(turn, rise)
+        eye = target + distance * ahead(turn, rise)
         eye[2] = max(eye[2], at[2] + 0.12)
         if _within(stage, eye):
             found.append(looking(chosen, eye, target, roll_deg=hand_held_roll(rng)))

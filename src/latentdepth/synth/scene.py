@@ -72,6 +72,20 @@ class View:
     world_from_camera: Float[np.ndarray, "4 4"]
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a view must keep to. Shares are of its pixels."""
+
+    nearest_m: float = 0.25
+    """Hardly anything may be nearer."""
+    most_near: float = 0.01
+    most_sky: float = 0.72
+    median_m: tuple[float, float] = (0.4, 400.0)
+    """Of what isn't sky."""
+    most_edges: float = 0.35
+    """Of neighbours whose depths differ by more than a tenth: beyond it the camera stands in leaves."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """All of one (seed, number)."""
@@ -84,3 +98,5 @@ class Scene:
     cameras (fields of view stay). Where there are none, cameras are drawn from the space itself."""
     credits: Sequence[str] = field(default=())
     """Attribution lines of the assets inside."""
+    limits: Limits = field(default=Limits())
+    """What its views must keep to."""

@@ -5,7 +5,7 @@ Room axes: x from 0 to its width, y from 0 to its depth, floor at z = 0. Knows n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,10 @@ class Light:
     lamps: float
     open_windows: bool
     """The outside is seen through them; else they are bright panes."""
+
+    def with_lamps(self, least: float) -> Light:
+        """The same with the lamps on at ``least``."""
+        return replace(self, lamps=max(self.lamps, least))
 
 
 def any_light(rng: np.random.Generator) -> Light:

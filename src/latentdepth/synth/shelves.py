@@ -16,9 +16,9 @@ from latentdepth.synth.palette import Palette
 from latentdepth.synth.pieces import Top
 from latentdepth.synth.rooms import room
 from latentdepth.synth.scene import Material
-from latentdepth.synth.shapes import Parts, Point, bounds, box, moved, picture, placed, rotation
-from latentdepth.synth.shells import Light, any_light
-from latentdepth.synth.stage import Footprint, Stage, footprint_of
+from latentdepth.synth.shapes import Parts, Point, bounds, box, picture, placed, rotation
+from latentdepth.synth.shells import any_light
+from latentdepth.synth.stage import Stage, footprint_of
 from latentdepth.synth.storage import books_in_row
 
 
@@ -63,10 +63,11 @@ def shelf_room(palette: Palette) -> tuple[Stage, list[Bay]]:
         palette,
         theme=("bare", "workshop", "office")[int(rng.integers(3))],
         size_m=(max(rng.uniform(2.8, 6), 2 * reach), max(rng.uniform(2.8, 6), 2 * reach), height),
-        light=Light(light.daylight, max(light.lamps, rng.uniform(4, 9)), light.open_windows),
+        light=light.with_lamps(rng.uniform(4, 9)),
     )
     parts = _frame(palette, rack)
-    for x, _, z in rack.mouths():
+    mouths = rack.mouths()
+    for x, _, z in mouths:
         parts += placed(_content(palette, rack.bay_m), (x, 0.0, z - h / 2))
     at_x, at_y = (
         float(rng.uniform(low + reach, max(high - reach, low + reach))) for low, high in (stage.x_m, stage.y_m)
@@ -75,9 +76,9 @@ def shelf_room(palette: Palette) -> tuple[Stage, list[Bay]]:
     standing = placed(parts, (at_x, at_y, 0.0), yaw_rad=yaw)
     stage.parts += standing
     stage.taken.append(footprint_of(standing))
-    bays = []
-    for mouth in rack.mouths():
-        x, y, z = (rotation(yaw) @ np.array(mouth)).tolist()
+    bays, turn = [], rotation(yaw)
+    for mouth in mouths:
+        x, y, z = (turn @ np.array(mouth)).tolist()
         bays.append(Bay((x + at_x, y + at_y, z), yaw - np.pi / 2, rack.bay_m))
     return stage, bays
 
@@ -155,7 +156,7 @@ def _content(palette: Palette, bay_m: tuple[float, float, float]) -> Parts:
         parts += _leaning(palette, (w, d, h))
     count = int(rng.integers(1, 4)) if rng.random() < 0.4 else int(w * d * rng.uniform(15, 45)) + 1
     if rng.random() < 0.45:
-        return parts + _cartons(palette, top, min(count, 10))
+        return parts + strewn(palette, top, min(count, 10), make=clutter.package, gap_m=0.003, tries=1)
     return parts + strewn(palette, top, min(count, 12), gap_m=0.003)
 
 
@@ -166,40 +167,19 @@ def _leaning(palette: Palette, bay_m: tuple[float, float, float]) -> Parts:
     for side in rng.choice([-1.0, 1.0, 0.0], int(rng.integers(1, 4)), replace=False):
         long, tall = min(rng.uniform(0.12, 0.3), 0.8 * d), min(rng.uniform(0.14, 0.36), 0.85 * h)
         thick, lean = rng.uniform(0.004, 0.05), rng.uniform(0.08, 0.4)
-        cover = palette.label()
+        cover, face = palette.label(), side or 1.0
         body = [
             box(palette.plain(palette.vivid(), 0.5), (thick, long, tall)),
-            picture(cover, (-side * (thick / 2 + 0.0006), side * long / 2, 0), (0, -side * long, 0), (0, 0, tall)),
+            picture(cover, (-face * (thick / 2 + 0.0006), face * long / 2, 0), (0, -face * long, 0), (0, 0, tall)),
         ]
-        if side == 0:  # against the back, its cover to the front
-            body[1] = picture(cover, (-thick / 2 - 0.0006, long / 2, 0), (0, -long, 0), (0, 0, tall))
-            body = placed(body, yaw_rad=np.pi / 2)
-            tilted = [moved(part, turn=rotation(0, -lean, 0)) for part in body]
-        else:
-            tilted = [moved(part, turn=rotation(0, 0, side * lean)) for part in body]
+        if side:
+            tilted = placed(body, turn=rotation(0, 0, side * lean))
+        else:  # against the back, its cover to the front
+            tilted = placed(placed(body, yaw_rad=np.pi / 2), turn=rotation(0, -lean, 0))
         low, high = bounds(tilted)
         if (high - low > np.array([w, d, h]) * 0.95).any():
             continue
         x = side * w / 2 - (high[0] if side > 0 else low[0]) if side else float(rng.uniform(-0.3, 0.3)) * w
         y = float(rng.uniform(-1, 1)) * (d - (high - low)[1]) / 2 if side else d / 2 - float(high[1])
         parts += placed(tilted, (float(x), y, 0.002 - float(low[2])))
-    return parts
-
-
-def _cartons(palette: Palette, top: Top, count: int) -> Parts:
-    """Printed boxes alone, square to the walls but for a few degrees, none inside another."""
-    rng, parts = palette.rng, []
-    taken: list[Footprint] = []
-    for _ in range(count):
-        one = clutter.package(palette)
-        low, high = bounds(one)
-        span = np.array([top.x_m[1] - top.x_m[0], top.y_m[1] - top.y_m[0]]) - (high - low)[:2]
-        if (span < 0).any() or high[2] > top.headroom_m:
-            continue
-        x, y = np.array([top.x_m[0], top.y_m[0]]) + rng.random(2) * span - low[:2]
-        there = placed(one, (float(x), float(y), top.z_m))
-        spot = footprint_of(there)
-        if not any(spot.overlaps(other, 0.003) for other in taken):
-            parts += there
-            taken.append(spot)
     return parts

@@ -148,8 +148,7 @@ def overhead_scene(palette: Palette) -> tuple[Stage, Surface, float]:
 
 def _bright(rng: np.random.Generator, *, least: float) -> Light:
     """Any light, its lamps on at ``least``."""
-    light = any_light(rng)
-    return Light(light.daylight, max(light.lamps, least), light.open_windows)
+    return any_light(rng).with_lamps(least)
 
 
 def _mat(material: Material, surface: Surface) -> Mesh:

@@ -7,31 +7,17 @@ close-up) come up too, though rarely.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from latentdepth.core.types import Camera
 from latentdepth.synth.cast import RayScene
 from latentdepth.synth.labels import Labels, label
-from latentdepth.synth.scene import View
+from latentdepth.synth.scene import Limits, View
 
 PREVIEW_PX = 64
 """Longer side of a preview."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a view must keep to. Shares are of its pixels."""
-
-    nearest_m: float = 0.25
-    """Hardly anything may be nearer."""
-    most_near: float = 0.01
-    most_sky: float = 0.72
-    median_m: tuple[float, float] = (0.4, 400.0)
-    """Of what isn't sky."""
-    most_edges: float = 0.35
-    """Of neighbours whose depths differ by more than a tenth: beyond it the camera stands in leaves."""
 
 
 def choose(

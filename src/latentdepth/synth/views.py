@@ -51,6 +51,11 @@ def looking(
     return View(camera, matrix)
 
 
+def ahead(yaw_rad: float, rise_rad: float = 0.0) -> Float[np.ndarray, 3]:
+    """The direction ``yaw_rad`` from +x to +y and ``rise_rad`` up, of length one."""
+    return np.array([np.cos(yaw_rad) * np.cos(rise_rad), np.sin(yaw_rad) * np.cos(rise_rad), np.sin(rise_rad)])
+
+
 def hand_held_roll(rng: np.random.Generator) -> float:
     """Degrees: mostly level within two, now and then strongly tilted."""
     return float(rng.normal(0, 2.0) if rng.random() < 0.93 else rng.normal(0, 12.0))
