@@ -32,6 +32,8 @@ def test_tables_are_read_as_options():
         (NEW | {"metric": {"max_depth_m": 20.0}}, "metric has settings, but task is distill"),
         ({"task": "distill", "base": {"kind": "stable_diffusion"}}, "distill starts from model"),
         (NEW | {"lora": {}}, r"remove \[lora\]"),
+        ({"task": "distill", "base": {"steps": 4}}, "base.steps is for denoisers, and task distill trains none"),
+        ({"task": "distill", "base": {"guide": "builtin:tiny-student"}}, "base.guide is for denoisers"),
         (NEW | {"data": [{"name": "a", "path": "x", "height": 100}]}, "or of 14 for Depth Anything"),
     ],
 )

@@ -110,13 +110,14 @@ def test_a_run_is_exported_half_way_to_the_student_it_went_on_from(home: Path, t
     whole = tmp_path / "whole"
     run(recipe(home), whole, quiet=True)
     trained = load_student(whole / "model")
-    before = Student(trained.facts)
+    before = Student(StudentFacts(width=16, resolution=2 * SIDE))  # at which it works is no part of the form
     before.save(tmp_path / "before")
     export_checkpoint(whole, tmp_path / "mean", mean_with=f"dir:{tmp_path / 'before'}", dtype="float32")
     theirs, found = before.state_dict(), load_student(tmp_path / "mean").state_dict()
     for key, own in trained.state_dict().items():
         if own.is_floating_point():
             torch.testing.assert_close(found[key], (own + theirs[key]) / 2)
+    assert load_student(tmp_path / "mean").facts == trained.facts
     Student(StudentFacts(width=24)).save(tmp_path / "wider")
     with pytest.raises(ValueError, match="another form"):
         export_checkpoint(whole, tmp_path / "no", mean_with=f"dir:{tmp_path / 'wider'}")
@@ -253,6 +254,19 @@ def test_folders_of_other_networks_are_refused(home: Path, tmp_path: Path):
     recomputed = recipe(home, loop={"recompute": True})
     with pytest.raises(ValueError, match=r"loop\.recompute is for Depth Anything"):
         build_student(recomputed)
+
+
+def test_the_resolution_of_a_trained_student_is_the_recipe_s(home: Path, tmp_path: Path):
+    Student(StudentFacts(width=16, resolution=SIDE)).save(tmp_path / "base")
+    base = {"model": f"dir:{tmp_path / 'base'}", "resolution": 2 * SIDE}
+    task = build_student(recipe(home, base=base, student={}))
+    task.network.save(tmp_path / "trained")
+    assert load_student(tmp_path / "trained").facts == StudentFacts(width=16, resolution=2 * SIDE)
+    with pytest.raises(ValueError, match="resolution is 16; allowed is 32 or more"):
+        build_student(recipe(home, base=base | {"resolution": 16}, student={}))
+    new_depth_anything(TINY).save(tmp_path / "anything")
+    with pytest.raises(ValueError, match=r"base.resolution is 64, for small students"):
+        build_student(recipe(home, base={"model": f"dir:{tmp_path / 'anything'}", "resolution": 64}, student={}))
 
 
 def test_views_have_the_sides_that_the_network_needs(home: Path, tmp_path: Path):

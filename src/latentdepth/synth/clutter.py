@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from latentdepth.synth.colours import hsv
 from latentdepth.synth.devices import cable, laptop, phone
 from latentdepth.synth.noise import ripple
 from latentdepth.synth.palette import Palette
@@ -57,7 +56,7 @@ def package(palette: Palette) -> Parts:
     rng = palette.rng
     w, d, h = rng.uniform(0.04, 0.3), rng.uniform(0.03, 0.24), rng.uniform(0.03, 0.32)
     if rng.random() < 0.3:
-        card = palette.plain(hsv(rng.normal(32, 4), 0.42, rng.uniform(0.5, 0.72)), 0.9)
+        card = palette.cardboard()
         tape = palette.plain(np.array([0.75, 0.66, 0.5]), 0.3)
         return placed(
             [box(card, (w * 1.4, d * 1.4, h)), box(tape, (w * 1.402, 0.04, 0.001), (0, 0, h))],

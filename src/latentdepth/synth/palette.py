@@ -165,6 +165,10 @@ class Palette(Finishes):
         """A printed page."""
         return self._one_of("paper", 2, lambda: self._textured(prints.page(self.rng), 1.0, 0.9))
 
+    def cardboard(self) -> Material:
+        """Brown, dull: cartons, and the backs of cheap shelves."""
+        return self.plain(hsv(self.rng.normal(32, 4), 0.43, self.rng.uniform(0.4, 0.72)), 0.9)
+
     def screen(self) -> Material:
         """What a monitor shows."""
         return self._one_of(

@@ -11,7 +11,6 @@ import numpy as np
 
 from latentdepth.synth import clutter
 from latentdepth.synth.arrangements import strewn
-from latentdepth.synth.colours import hsv
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.pieces import Top
 from latentdepth.synth.rooms import room
@@ -129,11 +128,7 @@ def _sheet_material(palette: Palette) -> Material:
         return palette.furniture()
     if kind == 1:
         return palette.plain(palette.off_white() * palette.rng.uniform(0.3, 1.0), 0.4)
-    return palette.metal() if kind == 2 else _cardboard(palette)
-
-
-def _cardboard(palette: Palette) -> Material:
-    return palette.plain(hsv(palette.rng.normal(32, 4), 0.45, palette.rng.uniform(0.4, 0.72)), 0.9)
+    return palette.metal() if kind == 2 else palette.cardboard()
 
 
 def _content(palette: Palette, bay_m: tuple[float, float, float]) -> Parts:
@@ -141,7 +136,7 @@ def _content(palette: Palette, bay_m: tuple[float, float, float]) -> Parts:
     rng, (w, d, h) = palette.rng, bay_m
     parts: Parts = []
     if rng.random() < 0.4:
-        card, t = _cardboard(palette), 0.004
+        card, t = palette.cardboard(), 0.004
         wall = h * float(rng.uniform(0.35, 0.97))
         parts += [box(card, (t, d * 0.96, wall), (s * (w / 2 - 0.012), 0, 0.001)) for s in (-1, 1)]
         parts.append(box(card, (w - 0.02, t, wall), (0, d / 2 - 0.015, 0.001)))

@@ -60,7 +60,7 @@ class BaseConfig:
     trailing steps (v1.1)."""
     resolution: int | None = None
     """Longer side in pixels that the trained model works at by default, if not as the base model; 768 where that is no
-    depth model."""
+    depth model. Not for Depth Anything, which always works at 518."""
     steps: int | None = None
     """Denoising steps that it takes by default, if not as the base model; 4 (leading: 10) where that is no depth
     model."""
@@ -208,6 +208,9 @@ class TrainConfig:
         self._check_start()
         self._check_targets()
         check_student(self.task, self.base.kind, self.target.kind, self.student, self.metric)
+        for key in ("steps", "guide"):
+            if self.task in FEED_FORWARD and getattr(self.base, key) is not None:
+                raise ValueError(f"base.{key} is for denoisers, and task {self.task} trains none: leave it out")
         for name in get_args(TaskName):
             options = getattr(self, name)
             if name != self.task and options != type(options)():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -92,7 +93,7 @@ def _alike(flag: str, name: str, student: Student) -> Student:
     if not is_student(folder):
         raise ValueError(f"{flag} {name} is no feed-forward student of latentdepth; name one that the run went on from")
     other = load_student(folder)
-    if other.facts != student.facts:
+    if replace(other.facts, resolution=student.facts.resolution) != student.facts:  # the run's is kept
         raise ValueError(
             f"{flag} {name} is a student of another form: {other.facts}, and the run's is {student.facts}; "
             "name one that the run went on from"

@@ -5,6 +5,7 @@ Knows the kinds of networks and where weights start from; losses are the tasks',
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,6 +33,8 @@ def build_student(config: TrainConfig) -> Distill | Metric:
     """
     new = config.base.kind == "nothing"
     network = new_network(config.student) if new else load_network(resolve(config.base.model))
+    if config.base.resolution is not None:
+        work_at(network, config.base.resolution)
     if config.task == "metric":
         network = as_metric(network, config.metric)
     prepared(network, config)
@@ -150,6 +153,16 @@ def load_network(folder: Path) -> DenseNetwork:
         f"{folder} holds no feed-forward network that can be trained here: wanted is the model of `latentdepth train "
         "tiny-student`, or a Depth Anything folder of transformers (`latentdepth convert depth-anything` makes one)"
     )
+
+
+def work_at(network: DenseNetwork, resolution: int) -> None:
+    """Let ``resolution`` be the longer side in pixels that a student works at by default; in place.
+
+    Raises ValueError for Depth Anything, whose folders have no such setting, and fewer than 32 pixels.
+    """
+    if not isinstance(network, Student):
+        raise ValueError(f"base.resolution is {resolution}, for small students; this is Depth Anything: leave it out")
+    network.facts = replace(network.facts, resolution=resolution)
 
 
 def as_metric(network: DenseNetwork, options: MetricOptions) -> DenseNetwork:
