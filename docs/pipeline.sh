@@ -16,6 +16,7 @@ latentdepth synth data/synthetic --scenes 2000 --seed 0
 latentdepth synth data/held-back --scenes 100 --seed 1
 latentdepth synth data/kinds --scenes 600 --seed 2 --views 4 --kinds room street drive tabletop workplace crops
 latentdepth synth data/near --scenes 600 --seed 3 --views 4 --kinds room street drive tabletop workplace crops portrait overhead shelf
+latentdepth synth data/fine --scenes 600 --seed 4 --views 4 --size 448 336 --kinds room corridor street drive tabletop workplace crops portrait overhead shelf
 
 # 2. Feed-forward teachers, on scenes alone: one for labels, from DINOv2, and a small one, whose features the denoiser's are
 #    drawn to and whose encoder the student starts from.
@@ -36,7 +37,8 @@ latentdepth train tiny-diffusion
 #    then with gradients matched far apart and the transformer's norms learning too; then, on photos labelled anew, with
 #    differences of low rank for its matrices; then that once more, of which half is kept; then twice from there, on more of
 #    the scenes that fail, once with all blocks of the transformer and once with its first eight. Of the former the first
-#    eight blocks are kept, of both the mean; from there once more, with what is near the camera, of which three quarters are kept.
+#    eight blocks are kept, of both the mean; from there once more, with what is near the camera, of which three quarters are kept; and
+#    once more with larger views, of which half is kept.
 latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
@@ -55,7 +57,9 @@ latentdepth export-checkpoint runs/tables-student models/tables-student --rest-f
 latentdepth export-checkpoint runs/roads-student models/roads-student --mean-with dir:models/tables-student --dtype int8 --overwrite
 latentdepth train adapted-student --out runs/near-student --base.model dir:models/roads-student --data.0.path data/near --data.3.path data/labels-half --data.4.path data/labels-half --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 1.5 --distill.transformer-blocks 8 --optim.lr 1.5e-4 --loop.steps 420 --loop.seed 227
 latentdepth export-checkpoint runs/near-student models/near-student --mean-with dir:models/roads-student --overwrite
-latentdepth export-checkpoint runs/near-student models/tiny-student --mean-with dir:models/near-student --dtype int8 --overwrite
+latentdepth export-checkpoint runs/near-student models/shelf-student --mean-with dir:models/near-student --dtype int8 --overwrite
+latentdepth train adapted-student --out runs/fine-student --base.model dir:models/shelf-student --base.resolution 448 --data.0.path data/fine --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.3.path data/labels-half --data.4.path data/labels-half --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 0.9 --distill.transformer-blocks 8 --optim.lr 2.5e-4 --loop.steps 640 --loop.seed 229
+latentdepth export-checkpoint runs/fine-student models/tiny-student --mean-with dir:models/shelf-student --dtype int8 --overwrite
 
 # 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
 latentdepth train guided-diffusion

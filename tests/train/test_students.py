@@ -259,8 +259,9 @@ def test_folders_of_other_networks_are_refused(home: Path, tmp_path: Path):
 def test_the_resolution_of_a_trained_student_is_the_recipe_s(home: Path, tmp_path: Path):
     Student(StudentFacts(width=16, resolution=SIDE)).save(tmp_path / "base")
     base = {"model": f"dir:{tmp_path / 'base'}", "resolution": 2 * SIDE}
-    task = build_student(recipe(home, base=base, student={}))
-    task.network.save(tmp_path / "trained")
+    student = build_student(recipe(home, base=base, student={})).network
+    assert isinstance(student, Student)
+    student.save(tmp_path / "trained")
     assert load_student(tmp_path / "trained").facts == StudentFacts(width=16, resolution=2 * SIDE)
     with pytest.raises(ValueError, match="resolution is 16; allowed is 32 or more"):
         build_student(recipe(home, base=base | {"resolution": 16}, student={}))
