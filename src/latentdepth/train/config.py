@@ -208,9 +208,6 @@ class TrainConfig:
         self._check_start()
         self._check_targets()
         check_student(self.task, self.base.kind, self.target.kind, self.student, self.metric)
-        for key in ("steps", "guide"):
-            if self.task in FEED_FORWARD and getattr(self.base, key) is not None:
-                raise ValueError(f"base.{key} is for denoisers, and task {self.task} trains none: leave it out")
         for name in get_args(TaskName):
             options = getattr(self, name)
             if name != self.task and options != type(options)():
@@ -230,6 +227,9 @@ class TrainConfig:
             raise ValueError(
                 f"base.kind is nothing, from which autoencode, regress and distill start; {task} needs a base.model"
             )
+        for key in ("steps", "guide") if task in FEED_FORWARD else ():
+            if getattr(self.base, key) is not None:
+                raise ValueError(f"base.{key} is for denoisers, and task {task} trains none: leave it out")
         if task in (*FEED_FORWARD, "autoencode") and self.lora is not None:
             raise ValueError(f"lora adapts a U-Net, and {task} trains none; remove [lora]")
         if self.align is not None and (task != "denoise" or self.target.kind == "photo"):
