@@ -32,15 +32,3 @@ def test_what_a_teacher_told_stays_with_its_row():
     moved = told.to("meta")
     assert moved.by_teacher is not None
     assert moved.by_teacher.device.type == "meta"
-
-
-def test_rows_that_do_not_know_infinity_say_so():
-    knows = Batch(row(0.2).image, row(0.2).target, row(0.2).valid, infinity=torch.tensor([-1.5]))
-    both = stacked([row(0.7), knows])
-    assert both.infinity is not None
-    assert both.infinity.isnan().tolist() == [True, False]
-    assert float(both.infinity[1]) == -1.5
-    assert stacked([row(0.2), row(0.7)]).infinity is None
-    moved = knows.to("meta")
-    assert moved.infinity is not None
-    assert moved.infinity.device.type == "meta"

@@ -14,7 +14,7 @@ from latentdepth.core.noise import generator
 from latentdepth.data.batch import Batch
 from latentdepth.data.mixing import MixedBatches, Portion, taught
 from latentdepth.data.options import Augmentation, Target
-from latentdepth.data.sample import Sample, infinity_of, normalised
+from latentdepth.data.sample import Sample, normalised
 
 
 @dataclass(frozen=True)
@@ -235,19 +235,6 @@ def test_a_set_that_a_teacher_labelled_says_so():
         else:
             assert by_teacher is None
     assert {batches.rows(k)[0].portion for k in range(6)} == {0, 1}
-
-
-def test_zero_disparity_is_known_where_it_was_measured():
-    frames, wanted = Counted("a", 4), Target("disparity", tails=0.0)
-    ours = one(frames, target=wanted)
-    taught = Portion(frames, 1.0, 16, 24, PLAIN, by_teacher=True)
-    found = ours(0).infinity
-    assert found is not None
-    assert found.tolist() == pytest.approx([infinity_of(frames[row.sample], tails=0.0) for row in ours.rows(0)])
-    labels = mixed(taught, target=wanted)(0).infinity
-    assert labels is not None
-    assert labels.isnan().tolist() == [True, True]
-    assert mixed(taught)(0).infinity is None
 
 
 def test_sides_may_be_those_of_patches():

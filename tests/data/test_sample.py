@@ -8,7 +8,7 @@ import torch
 
 from latentdepth.core.noise import generator
 from latentdepth.core.types import Camera, Quantity
-from latentdepth.data.sample import Sample, assembled, checked, filled_from_nearest, infinity_of, normalised
+from latentdepth.data.sample import Sample, assembled, checked, filled_from_nearest, normalised
 
 
 def sample(depth: torch.Tensor, valid: torch.Tensor | None = None) -> Sample:
@@ -135,19 +135,3 @@ def test_parts_of_other_sizes_are_refused_and_masks_narrow_what_is_valid():
         assembled(whole.image, whole.depth_m[:, 2:], whole.valid[:, 2:], name="m")
     with pytest.raises(ValueError, match="m: the picture of normals has 1 x 20 pixels"):
         assembled(whole.image, whole.depth_m, whole.valid, name="m", normals=torch.zeros(3, 20, 1))
-
-
-@pytest.mark.parametrize("tails", [0.0, 0.1])
-def test_disparity_up_to_a_factor_comes_back(tails: float):
-    given = sample(ramp())
-    value = normalised(given, "disparity", tails=tails)
-    inside = (value > -1) & (value < 1)
-    ratio = ((value - infinity_of(given, tails=tails)) * given.depth_m)[inside]
-    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), atol=0, rtol=1e-5)
-    assert infinity_of(given, tails=tails) < -1
-
-
-def test_with_sky_infinity_is_the_far_end():
-    depth = ramp()
-    depth[0] = torch.inf
-    assert infinity_of(sample(depth), tails=0.0) == -1.0

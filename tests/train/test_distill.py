@@ -107,18 +107,6 @@ def test_only_what_a_teacher_told_is_trimmed(photos: Batch):
     assert value(task, told, "gradient") == pytest.approx(value(task, spoilt, "gradient"))
 
 
-def test_the_relative_error_counts_where_infinity_is_known(photos: Batch):
-    plain, asked = Distill(student().eval()), Distill(student().eval(), DistillOptions(relative_weight=2.0))
-    knows = dataclasses.replace(photos, infinity=torch.full((len(photos.image),), -1.2))
-    whole, error = value(asked, knows), value(asked, knows, "relative")
-    assert 0.05 < error < 1
-    assert whole == pytest.approx(value(plain, knows) + 2 * error, rel=1e-5)
-    told = dataclasses.replace(photos, infinity=torch.full((len(photos.image),), torch.nan))
-    assert value(asked, told) == pytest.approx(value(plain, told), rel=1e-5)
-    with pytest.raises(ValueError, match=r"distill.relative_weight is -1; allowed is 0 to 1000"):
-        DistillOptions(relative_weight=-1)
-
-
 def test_features_are_drawn_to_a_frozen_network(photos: Batch, descend: Descend):
     """With the weight the features come nearer to the teacher's than without it, and the teacher stays as it was."""
     teacher = student().fresh(None).eval()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentdepth.train.losses import feature_alignment, relative_after_fit, scale_shift_invariant, silog, trimmed_l1
+from latentdepth.train.losses import feature_alignment, scale_shift_invariant, silog, trimmed_l1
 
 
 def naive_ssi(predicted: np.ndarray, truth: np.ndarray, valid: np.ndarray, trim: float) -> float:
@@ -116,50 +116,3 @@ def test_a_perfect_prediction_has_a_finite_gradient():
     silog(predicted, depth, torch.ones_like(depth).bool()).backward()
     assert predicted.grad is not None
     assert bool(torch.isfinite(predicted.grad).all())
-
-
-def test_the_relative_error_after_a_fit_by_its_formula(maps: tuple[Tensor, Tensor, Tensor]):
-    predicted, truth, valid = maps
-    infinity = torch.tensor([-1.5, -1.01, -3.0])
-    truth = 2 * truth - 1
-    truth[1, 0, 0] = -1.01  # sky
-    terms = []
-    for i in range(3):
-        sees = valid[i, 0] & (truth[i, 0] > infinity[i] + 1e-4)
-        x = predicted[i, 0][sees].double().numpy()
-        y = (truth[i, 0][sees] - infinity[i]).double().numpy()
-        scale, shift = np.polyfit(x, y, 1)
-        u = np.abs(scale * x + shift - y) / y
-        terms.append((u / (1 + u)).mean())
-    found = relative_after_fit(predicted, truth, valid, infinity)
-    assert float(found) == pytest.approx(np.mean(terms), rel=1e-4)
-    told = torch.tensor([-1.5, torch.nan, torch.nan])  # one image left
-    assert float(relative_after_fit(predicted, truth, valid, told)) == pytest.approx(terms[0], rel=1e-4)
-
-
-def test_the_relative_error_asks_more_of_what_is_far():
-    """A far tenth of the picture at half of its distance, against what is near told a fifth too near."""
-    depth_m = torch.cat([torch.linspace(1, 12, 90), torch.full((10,), 60.0)]).reshape(1, 1, 10, 10)
-    everywhere, infinity = torch.ones_like(depth_m).bool(), torch.tensor([0.0])
-
-    def costs(told_m: Tensor) -> tuple[float, float]:
-        l1 = scale_shift_invariant(1 / told_m, 1 / depth_m, everywhere)["l1"]
-        return float(l1), float(relative_after_fit(1 / told_m, 1 / depth_m, everywhere, infinity))
-
-    far_l1, far = costs(torch.where(depth_m == 60, 30.0, depth_m))
-    near_l1, near = costs(torch.where(depth_m < 3, 0.8 * depth_m, depth_m))
-    assert far / near > 2.5 * far_l1 / near_l1
-
-
-def test_where_nobody_knows_the_zero_nothing_relative_is_learnt(maps: tuple[Tensor, Tensor, Tensor]):
-    predicted, truth, valid = maps
-    predicted, truth = predicted.requires_grad_(), torch.where(valid, truth, torch.nan)
-    loss = relative_after_fit(predicted, truth, valid, torch.tensor([-1.2, torch.nan, -1.0]))
-    loss.backward()
-    assert predicted.grad is not None
-    assert bool(torch.isfinite(predicted.grad).all())
-    assert bool((predicted.grad[~valid] == 0).all())
-    assert float(predicted.grad[1].abs().max()) == 0.0
-    assert float(predicted.grad[0].abs().max()) > 0.0
-    nowhere = relative_after_fit(predicted, truth, valid, torch.full((3,), torch.nan))
-    assert float(nowhere.detach()) == 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,31 +24,24 @@ class Batch:
     valid: Bool[Tensor, "n 1 h w"]
     by_teacher: Bool[Tensor, " n"] | None = None
     """Whose target a teacher told instead of a measurement; None: none."""
-    infinity: Float[Tensor, " n"] | None = None
-    """What a point infinitely far away would have as its disparity, in units of ``target`` (so at most -1): 2 d /
-    (high - low) is ``target - infinity``. NaN where nobody knows it (a teacher's labels); None for other kinds."""
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch elsewhere."""
-        return self._each(lambda t: t.to(device))
+        told = None if self.by_teacher is None else self.by_teacher.to(device)
+        return Batch(self.image.to(device), self.target.to(device), self.valid.to(device), told)
 
     def pin_memory(self) -> Batch:
         """Page-locked, for asynchronous copies to a GPU; torch's DataLoader calls this."""
-        return self._each(lambda t: t.pin_memory())
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        told, infinity = (None if t is None else change(t) for t in (self.by_teacher, self.infinity))
-        return Batch(change(self.image), change(self.target), change(self.valid), told, infinity)
+        told = None if self.by_teacher is None else self.by_teacher.pin_memory()
+        return Batch(self.image.pin_memory(), self.target.pin_memory(), self.valid.pin_memory(), told)
 
 
 def stacked(rows: Sequence[Batch]) -> Batch:
     """One batch of several."""
     told = [torch.zeros(len(r.image), dtype=torch.bool) if r.by_teacher is None else r.by_teacher for r in rows]
-    ends = [torch.full((len(r.image),), torch.nan) if r.infinity is None else r.infinity for r in rows]
     return Batch(
         torch.cat([r.image for r in rows]),
         torch.cat([r.target for r in rows]),
         torch.cat([r.valid for r in rows]),
         None if all(r.by_teacher is None for r in rows) else torch.cat(told),
-        None if all(r.infinity is None for r in rows) else torch.cat(ends),
     )

@@ -19,7 +19,7 @@ from latentdepth.core.noise import generator
 from latentdepth.data.batch import Batch, stacked
 from latentdepth.data.frames import Frames
 from latentdepth.data.options import Augmentation, Target, TargetKind
-from latentdepth.data.sample import Sample, infinity_of, normalised
+from latentdepth.data.sample import Sample, normalised
 from latentdepth.data.views import view
 
 SIZE_STEP = 8
@@ -151,7 +151,7 @@ class MixedBatches:
             seen = view(sample, portion.height, portion.width, portion.augmentation, draw)
             try:
                 batch = taught(seen, target, f"sample {sample_index} of data set {portion.frames.name}")
-                return _by_teacher(batch) if portion.by_teacher else batch
+                return replace(batch, by_teacher=torch.ones(1, dtype=torch.bool)) if portion.by_teacher else batch
             except UnusableError as error:
                 reason = str(error)
         raise ValueError(
@@ -204,14 +204,7 @@ def taught(seen: Sample, target: Target, name: str) -> Batch:
         truth = normalised(seen, kind or "depth", tails=target.tails, filling=target.filling)
     except ValueError as error:
         raise UnusableError(f"{name}: {error}") from error
-    infinity = torch.tensor([infinity_of(seen, tails=target.tails)]) if kind == "disparity" else None
-    return Batch(image[None], truth[None], valid[None], infinity=infinity)
-
-
-def _by_teacher(batch: Batch) -> Batch:
-    """The same, told by a teacher, who knows disparity up to its shift too."""
-    infinity = None if batch.infinity is None else torch.full_like(batch.infinity, torch.nan)
-    return replace(batch, by_teacher=torch.ones(1, dtype=torch.bool), infinity=infinity)
+    return Batch(image[None], truth[None], valid[None])
 
 
 @lru_cache(maxsize=16)

@@ -97,27 +97,6 @@ def normalised(
     encodes; ``nearest`` repeats the nearest valid pixel, which adds no edge that isn't there.
     Raises ValueError when fewer than ten pixels are valid or all values are equal.
     """
-    value, low, high = _with_ends(sample, quantity, tails)
-    scaled = ((value - low) / (high - low) * 2 - 1).clamp(-1, 1)
-    if filling == "nearest":
-        return filled_from_nearest(scaled, sample.valid).float()
-    near = 1.0 if quantity in (Quantity.DISPARITY, "disparity") else -1.0
-    return torch.where(sample.valid, scaled, torch.full_like(scaled, 0.0 if filling == "middle" else near)).float()
-
-
-def infinity_of(sample: Sample, *, tails: float = 0.02) -> float:
-    """Where zero disparity lies in ``normalised(sample, "disparity")`` before it is clipped: -1 or below.
-
-    What is there less this is disparity up to a factor. Raises ValueError as ``normalised`` does.
-    """
-    _, low, high = _with_ends(sample, "disparity", tails)
-    return float(-2 * low / (high - low) - 1)
-
-
-def _with_ends(
-    sample: Sample, quantity: Quantity | Normalisation, tails: float
-) -> tuple[Float[Tensor, "1 h w"], Float[Tensor, ""], Float[Tensor, ""]]:
-    """The quantity's values, and which of them become -1 and +1."""
     depth = sample.depth_m.double()
     wanted = quantity.value if isinstance(quantity, Quantity) else quantity
     if wanted == "disparity":
@@ -140,7 +119,11 @@ def _with_ends(
     )
     if high <= low:
         raise ValueError(f"all valid {wanted} values of this sample are equal ({float(low):.4g})")
-    return value, low, high
+    scaled = ((value - low) / (high - low) * 2 - 1).clamp(-1, 1)
+    if filling == "nearest":
+        return filled_from_nearest(scaled, sample.valid).float()
+    near = 1.0 if wanted == "disparity" else -1.0
+    return torch.where(sample.valid, scaled, torch.full_like(scaled, 0.0 if filling == "middle" else near)).float()
 
 
 def filled_from_nearest(values: Float[Tensor, "c h w"], valid: Bool[Tensor, "1 h w"]) -> Float[Tensor, "c h w"]:

@@ -20,7 +20,7 @@ from latentdepth.data.options import TargetKind
 from latentdepth.models.dense import DenseNetwork, Seen
 from latentdepth.models.student_predictor import StudentPredictor
 from latentdepth.train.lora import without_adapters
-from latentdepth.train.losses import feature_alignment, relative_after_fit, scale_shift_invariant, silog
+from latentdepth.train.losses import feature_alignment, scale_shift_invariant, silog
 from latentdepth.train.student_config import DistillOptions, MetricOptions
 from latentdepth.train.task import Task
 
@@ -90,7 +90,7 @@ class Distill(DenseTask):
             self.teacher.to(device)
 
     def loss(self, batch: Batch, draw: torch.Generator) -> dict[str, Tensor]:
-        """``l1``, ``gradient``, ``relative`` and ``features`` where they are asked for, and their weighted sum.
+        """``l1``, ``gradient``, ``features`` where they are aligned, and their weighted sum.
 
         Of pictures that a teacher labelled, the largest errors of the L1 are left out.
         """
@@ -105,9 +105,6 @@ class Distill(DenseTask):
             gradient_weight=options.gradient_weight,
             gradient_scales=options.gradient_scales,
         )
-        if options.relative_weight > 0 and batch.infinity is not None:
-            terms["relative"] = relative_after_fit(seen.value.float(), batch.target, batch.valid, batch.infinity)
-            terms["loss"] = terms["loss"] + options.relative_weight * terms["relative"]
         if self.teacher is not None:
             with torch.no_grad():
                 wanted = self.teacher.features(image)

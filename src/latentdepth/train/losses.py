@@ -142,26 +142,6 @@ def affine_l1(
     return masked_mean(difference.abs() / half_range(truth, valid), valid, over="images")
 
 
-def relative_after_fit(
-    predicted: Float[Tensor, "n 1 h w"],
-    truth: Float[Tensor, "n 1 h w"],
-    valid: Bool[Tensor, "n 1 h w"],
-    infinity: Float[Tensor, " n"],
-) -> Float[Tensor, ""]:
-    """Relative error u of disparity after each image's least-squares fit, as u / (1 + u): what delta1 and AbsRel ask.
-
-    ``truth - infinity`` is disparity up to a factor. An error at 50 m counts as much as the same share of 2 m, while
-    the losses above weigh both by disparity; no pixel costs more than 1, as a fit gone wrong has errors without bound.
-    Sky has no relative error, and images whose ``infinity`` is NaN are left out; the rest count alike.
-    """
-    known = infinity.isfinite()[:, None, None, None]
-    disparity = truth - infinity.nan_to_num()[:, None, None, None]
-    counts = valid & known & (disparity > 1e-4)
-    wanted = torch.where(counts, disparity, 1.0)
-    u = (least_squares_fitted(predicted, wanted, counts) - wanted).abs() / wanted
-    return masked_mean(u / (1 + u), counts, over="images")
-
-
 def half_range(truth: Float[Tensor, "n 1 h w"], valid: Bool[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 1 1"]:
     """Half of what lies between the least and the largest valid value of each image; 1 where that is nothing."""
     low = torch.where(valid, truth, torch.inf).amin((1, 2, 3), keepdim=True)

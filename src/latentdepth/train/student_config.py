@@ -57,9 +57,6 @@ class DistillOptions:
     gradient_scales: int = 4
     """Distances at which gradients are matched: 1, 2, 4 ... pixels. Four are MiDaS'; seven reach to 64 pixels, and tell
     the network how far apart walls and furniture are, which the L1 says less well."""
-    relative_weight: float = 0.0
-    """Of the relative error of disparity after a least-squares fit, which counts what is far as much as what is near;
-    0 leaves it out. Where truth is measured alone: a teacher's labels have no known zero."""
     trim: float = 0.1
     """Share of largest errors that is left out in each picture that a teacher labelled (data sets with
     ``by_teacher``); 0 keeps all."""
@@ -104,7 +101,6 @@ class DistillOptions:
                 raise ValueError("distill.transformer_blocks is given, but transformer_rate is 0: none would learn")
         _within("distill", "gradient_weight", self.gradient_weight, 0, 1000)
         _within("distill", "gradient_scales", self.gradient_scales, 1, 10)
-        _within("distill", "relative_weight", self.relative_weight, 0, 1000)
         _within("distill", "trim", self.trim, 0, 0.9)
         _within("distill", "feature_weight", self.feature_weight, 0, 1000)
         _within("distill", "feature_margin", self.feature_margin, -1, 1)
