@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from latentdepth.core.types import Camera
-from latentdepth.synth import in_hand, landscapes, people, portraits, proposals, roads, streets, tabletops
+from latentdepth.synth import in_hand, landscapes, on_floor, people, portraits, proposals, roads, streets, tabletops
 from latentdepth.synth.corridors import corridor
 from latentdepth.synth.crops import crop_rows
+from latentdepth.synth.halls import hall
 from latentdepth.synth.library import Entry
 from latentdepth.synth.palette import Palette
 from latentdepth.synth.props import Props
@@ -28,10 +29,10 @@ from latentdepth.synth.textures import Texture
 from latentdepth.synth.views import any_camera
 
 KINDS: dict[SceneKind, float] = {
-    "room": 0.27,
-    "street": 0.12,
+    "room": 0.25,
+    "street": 0.11,
     "drive": 0.05,
-    "tabletop": 0.11,
+    "tabletop": 0.10,
     "landscape": 0.09,
     "overhead": 0.09,
     "portrait": 0.10,
@@ -39,6 +40,7 @@ KINDS: dict[SceneKind, float] = {
     "workplace": 0.04,
     "crops": 0.03,
     "shelf": 0.03,
+    "hall": 0.04,
 }
 """Share of each kind of scene."""
 _LIMITS: dict[SceneKind, Limits] = {"shelf": in_hand.LIMITS}
@@ -132,6 +134,9 @@ def _built(
     if kind == "shelf":
         stage, bays = shelf_room(palette)
         return stage, in_hand.before_bays(stage, bays, rng, camera, count)
+    if kind == "hall":
+        stage, height = hall(palette)
+        return stage, on_floor.over_floor(stage, height, rng, camera, count)
     return _portrait(palette, rng, camera, count)
 
 

@@ -16,5 +16,6 @@ SceneKind = Literal[
     "workplace",
     "crops",
     "shelf",
+    "hall",
 ]
 Layout = Literal["shards", "hypersim", "vkitti", "folder"]

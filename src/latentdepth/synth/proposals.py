@@ -26,9 +26,10 @@ _UNHELD = 0.2
 """Share of the views indoors that no hand holds: robots near the floor, drones, cameras under a ceiling."""
 
 
-def _somewhere_clear(
+def somewhere_clear(
     stage: Stage, rng: np.random.Generator, z: float, margin: float = 0.25
 ) -> tuple[float, float] | None:
+    """A point of the floor at which a camera ``z`` above it is inside nothing; None where chance finds none."""
     for _ in range(30):
         x, y = (float(rng.uniform(a + margin, b - margin)) for a, b in (stage.x_m, stage.y_m))
         if stage.clear_at(x, y, z):
@@ -62,7 +63,7 @@ def in_room(stage: Stage, height: float, rng: np.random.Generator, camera: NewCa
                 [rng.uniform(1.2, 1.75), rng.uniform(0.35, 1.2), rng.uniform(1.75, height - 0.2)], p=[0.62, 0.22, 0.16]
             )
         )
-        spot = _somewhere_clear(stage, rng, z)
+        spot = somewhere_clear(stage, rng, z)
         if spot is None:
             continue
         if rng.random() < _UNHELD:
@@ -91,7 +92,7 @@ def in_corridor(stage: Stage, height: float, rng: np.random.Generator, camera: N
     length = stage.y_m[1]
     for _ in range(count):
         z = float(rng.uniform(0.5, min(2.1, height - 0.3)))
-        spot = _somewhere_clear(stage, rng, z, margin=0.3)
+        spot = somewhere_clear(stage, rng, z, margin=0.3)
         if spot is None:
             continue
         if rng.random() < _UNHELD:
