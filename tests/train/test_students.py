@@ -118,6 +118,14 @@ def test_a_run_is_exported_half_way_to_the_student_it_went_on_from(home: Path, t
         if own.is_floating_point():
             torch.testing.assert_close(found[key], (own + theirs[key]) / 2)
     assert load_student(tmp_path / "mean").facts == trained.facts
+    export_checkpoint(whole, tmp_path / "more", mean_with=f"dir:{tmp_path / 'before'}", share=0.8, dtype="float32")
+    more = load_student(tmp_path / "more").state_dict()["value.weight"]
+    torch.testing.assert_close(more, 0.8 * trained.state_dict()["value.weight"] + 0.2 * theirs["value.weight"])
+    for wrong in (0.0, 1.0, -0.5, float("nan")):
+        with pytest.raises(ValueError, match="above 0 and below 1"):
+            export_checkpoint(whole, tmp_path / "no", mean_with=f"dir:{tmp_path / 'before'}", share=wrong)
+    with pytest.raises(ValueError, match="give --mean-with, too"):
+        export_checkpoint(whole, tmp_path / "no", share=0.5)
     Student(StudentFacts(width=24)).save(tmp_path / "wider")
     with pytest.raises(ValueError, match="another form"):
         export_checkpoint(whole, tmp_path / "no", mean_with=f"dir:{tmp_path / 'wider'}")

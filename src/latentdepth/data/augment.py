@@ -114,12 +114,15 @@ def crop_and_flip(
 
 
 def photometric(image: Float[Tensor, "3 h w"], draw: torch.Generator) -> Float[Tensor, "3 h w"]:
-    """Exposure, white balance, saturation, contrast, gamma, and now and then grey, blur or sensor noise."""
+    """Exposure, white balance, saturation, contrast, gamma, and now and then grey, blur or sensor noise.
+
+    Darker more often than brighter: rendered frames are lit to be seen, photographs have shadows that show nothing.
+    """
     balance = torch.tensor([math.exp(_uniform(draw, -0.15, 0.15)) for _ in range(3)])
-    image = image * (balance * math.exp(_uniform(draw, -0.4, 0.3)))[:, None, None]
-    image = image.clamp(1e-4, 1) ** math.exp(_uniform(draw, -0.35, 0.35))
+    image = image * (balance * math.exp(_uniform(draw, -0.6, 0.3)))[:, None, None]
+    image = image.clamp(1e-4, 1) ** math.exp(_uniform(draw, -0.35, 0.75))
     grey = (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
-    saturation = 0.0 if _uniform(draw, 0, 1) < 0.05 else _uniform(draw, 0.4, 1.4)
+    saturation = 0.0 if _uniform(draw, 0, 1) < 0.15 else _uniform(draw, 0.4, 1.4)
     image = grey + (image - grey) * saturation
     image = image.mean() + (image - image.mean()) * _uniform(draw, 0.75, 1.25)
     if _uniform(draw, 0, 1) < 0.25:

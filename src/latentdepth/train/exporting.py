@@ -38,6 +38,7 @@ def export_checkpoint(
     step: int | None = None,
     ema_width: float | None = None,
     mean_with: str | None = None,
+    share: float | None = None,
     rest_from: str | None = None,
     blocks: int | None = None,
     dtype: Stored = "float16",
@@ -48,9 +49,10 @@ def export_checkpoint(
     What is no depth model (an autoencoder, an image prior, a teacher) is copied, its weights cast.
 
     ``ema_width`` makes a power-function average from the run's snapshots instead. ``mean_with`` names a student that
-    the run went on from: what is written is the mean of both (arXiv 2109.01903). With ``rest_from``, another, all but
-    the run's first ``blocks`` (8 unless given) of the transformer is first taken from it. Raises ValueError for what
-    is not there, for students of two forms or without such blocks, and for weights that the dtype can't hold.
+    the run went on from: what is written is the mean of both (arXiv 2109.01903), ``share`` of it the run's (above 0,
+    below 1; a half unless given). With ``rest_from``, another, all but the run's first ``blocks`` (8 unless given) of
+    the transformer is first taken from it. Raises ValueError for what is not there, for students of two forms or
+    without such blocks, and for weights that the dtype can't hold.
     """
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; say --overwrite to replace it, or give another folder")
@@ -58,6 +60,10 @@ def export_checkpoint(
         raise ValueError(f"--ema-width makes weights of its own; leave out --weights {weights}")
     if blocks is not None and rest_from is None:
         raise ValueError(f"--blocks {blocks} says what --rest-from leaves of the run; give that, too, or leave it out")
+    if share is not None and mean_with is None:
+        raise ValueError(f"--share {share} is of a mean; give --mean-with, too, or leave it out")
+    if share is not None and not 0 < share < 1:
+        raise ValueError(f"--share is {share}; allowed is above 0 and below 1: the rest is what --mean-with gives")
     with disk_room(out.parent), whole_folder(out) as fresh:
         source = _source(run, fresh / "rebuilt", weights, step, ema_width)
         if dtype == "int8" and not is_student(source):
@@ -77,7 +83,8 @@ def export_checkpoint(
                 )
             if mean_with is not None:
                 # running averages too
-                update(student.state_dict(), _alike("--mean-with", mean_with, student).state_dict(), 0.5)
+                other = _alike("--mean-with", mean_with, student)
+                update(student.state_dict(), other.state_dict(), 0.5 if share is None else share)
             student.save(fresh, dtype=_DTYPES[dtype])
             load_student(fresh)
         else:

@@ -28,6 +28,8 @@ class ExportCheckpoint:
     mean_with: str | None = None
     """Write the mean of the run's weights and those of this feed-forward student (dir:PATH or builtin:NAME), from which
     the run went on. Such a mean often keeps what the run forgot."""
+    share: float | None = None
+    """With --mean-with: how much of the mean is the run's, above 0 and below 1; a half unless said."""
     rest_from: str | None = None
     """Take only the first blocks of the transformer from the run, and all else from this feed-forward student: what was
     learnt without what the head and the last blocks forgot. With --mean-with, before the mean."""
@@ -51,6 +53,7 @@ def run(verb: ExportCheckpoint) -> int:
         step=verb.step,
         ema_width=verb.ema_width,
         mean_with=verb.mean_with,
+        share=verb.share,
         rest_from=verb.rest_from,
         blocks=verb.blocks,
         dtype=verb.dtype,
