@@ -17,6 +17,8 @@ latentdepth synth data/held-back --scenes 100 --seed 1
 latentdepth synth data/kinds --scenes 600 --seed 2 --views 4 --kinds room street drive tabletop workplace crops
 latentdepth synth data/near --scenes 600 --seed 3 --views 4 --kinds room street drive tabletop workplace crops portrait overhead shelf
 latentdepth synth data/fine --scenes 600 --seed 4 --views 4 --size 448 336 --kinds room corridor street drive tabletop workplace crops portrait overhead shelf
+latentdepth synth data/halls --scenes 600 --seed 5 --views 4 --size 448 336 --kinds room corridor street drive tabletop workplace crops portrait overhead shelf hall
+latentdepth synth data/hands --scenes 160 --seed 6 --views 4 --size 448 336 --kinds shelf
 
 # 2. Feed-forward teachers, on scenes alone: one for labels, from DINOv2, and a small one, whose features the denoiser's are
 #    drawn to and whose encoder the student starts from.
@@ -38,7 +40,8 @@ latentdepth train tiny-diffusion
 #    differences of low rank for its matrices; then that once more, of which half is kept; then twice from there, on more of
 #    the scenes that fail, once with all blocks of the transformer and once with its first eight. Of the former the first
 #    eight blocks are kept, of both the mean; from there once more, with what is near the camera, of which three quarters are kept; and
-#    once more with larger views, of which half is kept.
+#    once more with larger views, of which half is kept; on photos labelled anew and halls, half kept again; and from there
+#    with darker views and more hands before shelves, of which a third is kept.
 latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
@@ -59,7 +62,14 @@ latentdepth train adapted-student --out runs/near-student --base.model dir:model
 latentdepth export-checkpoint runs/near-student models/near-student --mean-with dir:models/roads-student --overwrite
 latentdepth export-checkpoint runs/near-student models/shelf-student --mean-with dir:models/near-student --dtype int8 --overwrite
 latentdepth train adapted-student --out runs/fine-student --base.model dir:models/shelf-student --base.resolution 448 --data.0.path data/fine --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.3.path data/labels-half --data.4.path data/labels-half --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 0.9 --distill.transformer-blocks 8 --optim.lr 2.5e-4 --loop.steps 640 --loop.seed 229
-latentdepth export-checkpoint runs/fine-student models/tiny-student --mean-with dir:models/shelf-student --dtype int8 --overwrite
+latentdepth export-checkpoint runs/fine-student models/fine-student --mean-with dir:models/shelf-student --dtype int8 --overwrite
+latentdepth predict data/photos --recursive --model dir:models/fine-student --to shards --members 2 --out data/labels-fine
+latentdepth train adapted-student --out runs/halls-student --base.model dir:models/fine-student --base.resolution 448 --data.0.path data/halls --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.3.path data/labels-fine --data.4.path data/labels-fine --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 0.9 --distill.transformer-blocks 8 --optim.lr 2.5e-4 --loop.steps 200 --loop.seed 241
+latentdepth export-checkpoint runs/halls-student models/halls-student --mean-with dir:models/fine-student --overwrite
+latentdepth train adapted-student --out runs/dark-student --base.model dir:models/halls-student --base.resolution 448 --data.0.path data/halls --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.3.path data/labels-fine --data.4.path data/labels-fine --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 0.9 --distill.transformer-blocks 8 --optim.lr 2.5e-4 --loop.steps 120 --loop.seed 257
+latentdepth export-checkpoint runs/dark-student models/dark-student --mean-with dir:models/halls-student --overwrite
+latentdepth train adapted-student --out runs/hands-student --base.model dir:models/dark-student --base.resolution 448 --data.0.path data/halls --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.2.path data/hands --data.2.height 320 --data.2.width 448 --data.2.weight 1.5 --data.3.path data/labels-fine --data.4.path data/labels-fine --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 0.9 --distill.transformer-blocks 8 --optim.lr 2.5e-4 --loop.steps 240 --loop.seed 263
+latentdepth export-checkpoint runs/hands-student models/tiny-student --mean-with dir:models/halls-student --share 0.35 --dtype int8 --overwrite
 
 # 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
 latentdepth train guided-diffusion
