@@ -19,7 +19,7 @@ LIMITS = Limits(nearest_m=0.07, median_m=(0.2, 10.0))
 """Of its views: the hand itself is in the picture."""
 _WITH_HAND = 0.9
 """Share of the bays before which a hand is held. Each of them has one view: another would see the hand float."""
-_LEAST = 6
+_LEAST = 8
 """Views that are looked for before a rack of whatever size."""
 
 
