@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from latentdepth.synth.noise import fractal, sampled
 from latentdepth.synth.scene import Sky
+from latentdepth.synth.views import ahead
 
 Weather = Literal["clear", "cloudy", "overcast", "dusk", "night"]
 
@@ -70,7 +71,7 @@ def sky_of(rng: np.random.Generator, weather: Weather, *, height: int = 256, wid
     picture = _gradient(rng, weather, up)
     elevation_deg = {"dusk": rng.uniform(-3, 6)}.get(weather, rng.uniform(10, 72))
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(elevation_deg)
-    sun = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    sun = ahead(azimuth, elevation)
     towards = np.clip(direction @ sun, -1, 1)
     cover = {
         "clear": rng.uniform(0, 0.12),
