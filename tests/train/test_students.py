@@ -149,6 +149,18 @@ def test_a_run_is_exported_with_its_first_blocks_alone(home: Path, tmp_path: Pat
         assert torch.equal(found[key], own if block in ("0", "1", "2") else theirs[key]), key
     with pytest.raises(ValueError, match="blocks is 12; allowed is 1 to 11"):
         export_checkpoint(tmp_path / "whole", tmp_path / "no", rest_from=name, blocks=12)
+    for blocks in (0, 3):
+        out = tmp_path / f"head-{blocks}"
+        export_checkpoint(tmp_path / "whole", out, rest_from=name, rest="transformer", blocks=blocks, dtype="float32")
+        found = load_student(out).state_dict()
+        for key, own in trained.state_dict().items():
+            block = key.removeprefix("encoder.transformer.encoder.layer.")
+            later = block != key and int(block.split(".")[0]) >= blocks
+            assert torch.equal(found[key], theirs[key] if later else own), key
+    with pytest.raises(ValueError, match="allowed is 1 to 11"):
+        export_checkpoint(tmp_path / "whole", tmp_path / "no", rest_from=name, blocks=0)
+    with pytest.raises(ValueError, match="--rest transformer says what --rest-from gives"):
+        export_checkpoint(tmp_path / "whole", tmp_path / "no", rest="transformer")
     with pytest.raises(ValueError, match="--blocks 3 says what --rest-from leaves"):
         export_checkpoint(tmp_path / "whole", tmp_path / "no", blocks=3)
     run(recipe(home), tmp_path / "convolutions", quiet=True)

@@ -27,6 +27,8 @@ from latentdepth.whole import whole_folder
 
 Stored: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 """What weights are written in; int8 with a scale for each output channel, of students alone."""
+Rest: TypeAlias = Literal["all", "transformer"]
+"""What another student gives beside the run's first blocks: everything, or the transformer's later blocks."""
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 
@@ -40,6 +42,7 @@ def export_checkpoint(
     mean_with: str | None = None,
     share: float | None = None,
     rest_from: str | None = None,
+    rest: Rest = "all",
     blocks: int | None = None,
     dtype: Stored = "float16",
     overwrite: bool = False,
@@ -51,8 +54,8 @@ def export_checkpoint(
     ``ema_width`` makes a power-function average from the run's snapshots instead. ``mean_with`` names a student that
     the run went on from: what is written is the mean of both (arXiv 2109.01903), ``share`` of it the run's (above 0,
     below 1; a half unless given). With ``rest_from``, another, all but the run's first ``blocks`` (8 unless given) of
-    the transformer is first taken from it. Raises ValueError for what is not there, for students of two forms or
-    without such blocks, and for weights that the dtype can't hold.
+    the transformer is first taken from it; with ``rest`` "transformer" only the later blocks are. Raises ValueError for
+    what is not there, for students of two forms or without such blocks, and for weights that the dtype can't hold.
     """
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; say --overwrite to replace it, or give another folder")
@@ -60,6 +63,8 @@ def export_checkpoint(
         raise ValueError(f"--ema-width makes weights of its own; leave out --weights {weights}")
     if blocks is not None and rest_from is None:
         raise ValueError(f"--blocks {blocks} says what --rest-from leaves of the run; give that, too, or leave it out")
+    if rest != "all" and rest_from is None:
+        raise ValueError(f"--rest {rest} says what --rest-from gives; give that, too, or leave it out")
     if share is not None and mean_with is None:
         raise ValueError(f"--share {share} is of a mean; give --mean-with, too, or leave it out")
     if share is not None and not 0 < share < 1:
@@ -78,9 +83,8 @@ def export_checkpoint(
         elif is_student(source):
             student = load_student(source)
             if rest_from is not None:
-                student = _with_blocks(
-                    _alike("--rest-from", rest_from, student), student, 8 if blocks is None else blocks
-                )
+                other = _alike("--rest-from", rest_from, student)
+                student = _with_rest(student, other, rest, 8 if blocks is None else blocks)
             if mean_with is not None:
                 # running averages too
                 other = _alike("--mean-with", mean_with, student)
@@ -108,17 +112,20 @@ def _alike(flag: str, name: str, student: Student) -> Student:
     return other
 
 
-def _with_blocks(rest: Student, student: Student, blocks: int) -> Student:
-    """``rest`` with the first ``blocks`` of the transformer of ``student``, which is of the same form; in place."""
-    if not (isinstance(rest.encoder, JoinedEncoder) and isinstance(student.encoder, JoinedEncoder)):
+def _with_rest(student: Student, other: Student, rest: Rest, blocks: int) -> Student:
+    """One of two students of the same form with the first ``blocks`` of ``student`` and the ``rest`` of ``other``."""
+    if not (isinstance(other.encoder, JoinedEncoder) and isinstance(student.encoder, JoinedEncoder)):
         raise ValueError(
             f"--rest-from is for students with a transformer of blocks, and this is {student.facts.encoder}"
         )
-    depth = len(rest.encoder.blocks)
-    if not 1 <= blocks < depth:
-        raise ValueError(f"--blocks is {blocks}; allowed is 1 to {depth - 1}: the rest is what --rest-from gives")
-    rest.encoder.blocks[:blocks].load_state_dict(student.encoder.blocks[:blocks].state_dict())
-    return rest
+    first, depth = 1 if rest == "all" else 0, len(other.encoder.blocks)
+    if not first <= blocks < depth:
+        raise ValueError(f"--blocks is {blocks}; allowed is {first} to {depth - 1}: the rest is what --rest-from gives")
+    if rest == "transformer":
+        student.encoder.blocks[blocks:].load_state_dict(other.encoder.blocks[blocks:].state_dict())
+        return student
+    other.encoder.blocks[:blocks].load_state_dict(student.encoder.blocks[:blocks].state_dict())
+    return other
 
 
 def copy_cast(source: Path, target: Path, dtype: torch.dtype) -> None:

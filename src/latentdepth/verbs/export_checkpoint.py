@@ -33,8 +33,10 @@ class ExportCheckpoint:
     rest_from: str | None = None
     """Take only the first blocks of the transformer from the run, and all else from this feed-forward student: what was
     learnt without what the head and the last blocks forgot. With --mean-with, before the mean."""
+    rest: Literal["all", "transformer"] = "all"
+    """transformer: --rest-from gives the transformer's later blocks only, and the head stays the run's."""
     blocks: int | None = None
-    """How many blocks --rest-from leaves as the run has them; 8 unless said."""
+    """How many blocks --rest-from leaves as the run has them; 8 unless said, 0 with --rest transformer for none."""
     dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16"
     """What the weights are stored in. int8 (with a scale for each output channel): for feed-forward students, half the
     size of float16."""
@@ -55,6 +57,7 @@ def run(verb: ExportCheckpoint) -> int:
         mean_with=verb.mean_with,
         share=verb.share,
         rest_from=verb.rest_from,
+        rest=verb.rest,
         blocks=verb.blocks,
         dtype=verb.dtype,
         overwrite=verb.overwrite,
