@@ -41,7 +41,8 @@ latentdepth train tiny-diffusion
 #    the scenes that fail, once with all blocks of the transformer and once with its first eight. Of the former the first
 #    eight blocks are kept, of both the mean; from there once more, with what is near the camera, of which three quarters are kept; and
 #    once more with larger views, of which half is kept; on photos labelled anew and halls, half kept again; and from there
-#    with darker views and more hands before shelves, of which a third is kept.
+#    with darker views and more hands before shelves, of which a third is kept; and once more with all blocks, of which the first
+#    eight are kept by a third, the last four not at all, and the head by two thirds.
 latentdepth train tiny-student
 latentdepth train joined-teacher
 latentdepth predict data/photos --recursive --model dir:runs/joined-teacher/model --to shards --members 2 --out data/labels-joined
@@ -69,7 +70,10 @@ latentdepth export-checkpoint runs/halls-student models/halls-student --mean-wit
 latentdepth train adapted-student --out runs/dark-student --base.model dir:models/halls-student --base.resolution 448 --data.0.path data/halls --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.3.path data/labels-fine --data.4.path data/labels-fine --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 0.9 --distill.transformer-blocks 8 --optim.lr 2.5e-4 --loop.steps 120 --loop.seed 257
 latentdepth export-checkpoint runs/dark-student models/dark-student --mean-with dir:models/halls-student --overwrite
 latentdepth train adapted-student --out runs/hands-student --base.model dir:models/dark-student --base.resolution 448 --data.0.path data/halls --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.2.path data/hands --data.2.height 320 --data.2.width 448 --data.2.weight 1.5 --data.3.path data/labels-fine --data.4.path data/labels-fine --data.3.weight 1.2 --distill.transformer-rank 32 --distill.transformer-rate 0.9 --distill.transformer-blocks 8 --optim.lr 2.5e-4 --loop.steps 240 --loop.seed 263
-latentdepth export-checkpoint runs/hands-student models/tiny-student --mean-with dir:models/halls-student --share 0.35 --dtype int8 --overwrite
+latentdepth export-checkpoint runs/hands-student models/hands-student --mean-with dir:models/halls-student --share 0.35 --overwrite
+latentdepth train adapted-student --out runs/parts-student --base.model dir:models/hands-student --base.resolution 448 --data.0.path data/halls --data.0.height 320 --data.0.width 448 --data.1.height 448 --data.1.width 320 --data.2.path data/hands --data.2.height 320 --data.2.width 448 --data.3.path data/labels-fine --data.4.path data/labels-fine --data.3.weight 1.6 --distill.transformer-rank 32 --distill.transformer-rate 0.8 --optim.lr 2.5e-4 --loop.steps 440 --loop.seed 307
+latentdepth export-checkpoint runs/parts-student models/blocks-student --rest-from dir:models/hands-student --mean-with dir:models/hands-student --share 0.35 --overwrite
+latentdepth export-checkpoint runs/parts-student models/tiny-student --rest-from dir:models/blocks-student --rest transformer --blocks 0 --mean-with dir:models/blocks-student --share 0.65 --dtype int8 --overwrite
 
 # 6. The diffusion model again, which now sees the student's map of the photo beside the photo's latent.
 latentdepth train guided-diffusion
