@@ -22,7 +22,7 @@ from latentdepth.models.student import Student, StudentFacts, load_student
 from latentdepth.train.checkpoint import checkpoints
 from latentdepth.train.config import TrainConfig
 from latentdepth.train.distill import Distill, Metric
-from latentdepth.train.exporting import export_checkpoint
+from latentdepth.train.exporting import Rest, export_checkpoint
 from latentdepth.train.runs import build_task, run
 from latentdepth.train.student_config import MetricOptions, StudentConfig
 from latentdepth.train.students import as_metric, build_student, new_network
@@ -142,21 +142,18 @@ def test_a_run_is_exported_with_its_first_blocks_alone(home: Path, tmp_path: Pat
     before = Student(trained.facts)
     before.save(tmp_path / "before")
     name = f"dir:{tmp_path / 'before'}"
-    export_checkpoint(tmp_path / "whole", tmp_path / "few", rest_from=name, blocks=3, dtype="float32")
-    theirs, found = before.state_dict(), load_student(tmp_path / "few").state_dict()
-    for key, own in trained.state_dict().items():
-        block = key.removeprefix("encoder.transformer.encoder.layer.").split(".")[0]
-        assert torch.equal(found[key], own if block in ("0", "1", "2") else theirs[key]), key
-    with pytest.raises(ValueError, match="blocks is 12; allowed is 1 to 11"):
-        export_checkpoint(tmp_path / "whole", tmp_path / "no", rest_from=name, blocks=12)
-    for blocks in (0, 3):
-        out = tmp_path / f"head-{blocks}"
-        export_checkpoint(tmp_path / "whole", out, rest_from=name, rest="transformer", blocks=blocks, dtype="float32")
+    theirs = before.state_dict()
+    parts: list[tuple[Rest, int]] = [("all", 3), ("transformer", 0), ("transformer", 3)]
+    for rest, blocks in parts:
+        out = tmp_path / f"{rest}-{blocks}"
+        export_checkpoint(tmp_path / "whole", out, rest_from=name, rest=rest, blocks=blocks, dtype="float32")
         found = load_student(out).state_dict()
         for key, own in trained.state_dict().items():
             block = key.removeprefix("encoder.transformer.encoder.layer.")
-            later = block != key and int(block.split(".")[0]) >= blocks
-            assert torch.equal(found[key], theirs[key] if later else own), key
+            kept = rest == "transformer" if block == key else int(block.split(".")[0]) < blocks
+            assert torch.equal(found[key], own if kept else theirs[key]), key
+    with pytest.raises(ValueError, match="blocks is 12; allowed is 1 to 11"):
+        export_checkpoint(tmp_path / "whole", tmp_path / "no", rest_from=name, blocks=12)
     with pytest.raises(ValueError, match="allowed is 1 to 11"):
         export_checkpoint(tmp_path / "whole", tmp_path / "no", rest_from=name, blocks=0)
     with pytest.raises(ValueError, match="--rest transformer says what --rest-from gives"):
